@@ -1,0 +1,4 @@
+package token
+
+// UserIDToken names a user, bound to a master token (spec 03 section 2).
+type UserIDToken struct{}
