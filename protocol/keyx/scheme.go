@@ -71,7 +71,9 @@ type Exporter struct {
 }
 
 // Export derives length bytes for the given context.
-func (e *Exporter) Export(context string, length int) ([]byte, error) { return e.export(context, length) }
+func (e *Exporter) Export(context string, length int) ([]byte, error) {
+	return e.export(context, length)
+}
 
 // Policy says whether an entity may use a key exchange scheme; nil allows all.
 type Policy func(ctx context.Context, identity, scheme string) bool
