@@ -9,13 +9,7 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"github.com/mslgo/msl/protocol/mslcrypto"
-)
-
-// Suites of record protection, by their HPKE AEAD numbers (RFC 9180 section 7.3).
-const (
-	AES128GCM        = 1
-	AES256GCM        = 2
-	ChaCha20Poly1305 = 3
+	"github.com/mslgo/msl/stream"
 )
 
 // KEMs by their HPKE numbers.
@@ -26,11 +20,11 @@ const (
 
 // defaultSuites is all suites, best first: AES where the processor has it in
 // hardware, as crypto/tls does it.
-func defaultSuites() []int {
+func defaultSuites() []stream.Suite {
 	if hasAES() {
-		return []int{AES128GCM, AES256GCM, ChaCha20Poly1305}
+		return []stream.Suite{stream.AES128GCM, stream.AES256GCM, stream.ChaCha20Poly1305}
 	}
-	return []int{ChaCha20Poly1305, AES128GCM, AES256GCM}
+	return []stream.Suite{stream.ChaCha20Poly1305, stream.AES128GCM, stream.AES256GCM}
 }
 
 func hasAES() bool {
@@ -49,12 +43,12 @@ func hasAES() bool {
 type Algorithms struct {
 	// Suites that are allowed, best first; nil: all, by what the processor
 	// accelerates. A responder takes the first of the initiator's that it allows.
-	Suites []int
+	Suites []stream.Suite
 	// KEMs that are allowed, best first; nil: MLKEM768X25519, X25519.
 	KEMs []int
 }
 
-func (a Algorithms) suites() []int {
+func (a Algorithms) suites() []stream.Suite {
 	if a.Suites == nil {
 		return defaultSuites()
 	}
@@ -70,8 +64,8 @@ func (a Algorithms) kems() []int {
 
 func (a Algorithms) validate() error {
 	for _, s := range a.suites() {
-		if s < AES128GCM || s > ChaCha20Poly1305 {
-			return fmt.Errorf("session: suite %d is unknown", s)
+		if !s.Valid() {
+			return fmt.Errorf("session: suite %v is unknown", s)
 		}
 	}
 	for _, k := range a.kems() {
@@ -87,13 +81,13 @@ func (a Algorithms) validate() error {
 
 // choose returns the first of ours that they have: the responder chooses among
 // what both allow, in the initiator's order for suites.
-func choose(ours, theirs []int) (int, bool) {
-	for _, v := range theirs {
-		if slices.Contains(ours, v) {
-			return v, true
+func choose[T comparable](ours, theirs []T) (v T, ok bool) {
+	for _, t := range theirs {
+		if slices.Contains(ours, t) {
+			return t, true
 		}
 	}
-	return 0, false
+	return v, false
 }
 
 // share is a fresh public key of one KEM with its private half.
