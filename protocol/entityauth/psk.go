@@ -90,6 +90,7 @@ func (s PSK) WithPolicy(p Policy) func(ctx context.Context, identity string) (ms
 		return s.Context(ctx, PSKData{identity}, p)
 	}
 }
+
 // context does what PSK and PSK_PROFILE have in common: policy and keys are
 // those of pskID, the key ID is the whole identity.
 func (keys PSKStore) context(ctx context.Context, pskID, identity, scheme string, p Policy) (mslcrypto.Context, error) {
