@@ -15,11 +15,6 @@ import (
 // 0, with the same labels, until the channel is complete.
 const version = 0
 
-// sentinel is the "channel" member with which a responder shows, in every
-// response with key exchange outside a channel, that it speaks the channel
-// (channel set-up 4.2.13, X12).
-func sentinel() framing.Object { return framing.Object{"versions": framing.Array{int64(version)}} }
-
 // A request is the "channel" member of a request's headerdata (channel set-up
 // 4.1.2; attach 4.6.1):
 //

@@ -148,7 +148,7 @@ func TestResponseMember(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", got, r)
 		}
 	}
-	if got, err := parseResponse(sentinel()); err != nil || got.versions == nil {
+	if got, err := parseResponse(Sentinel()); err != nil || got.versions == nil {
 		t.Errorf("sentinel: %+v, %v", got, err)
 	}
 	long := framing.Array{strings.Repeat("u", maxAtSize+1)}
@@ -180,7 +180,7 @@ func TestResponseMember(t *testing.T) {
 }
 
 func FuzzMembers(f *testing.F) {
-	for _, o := range []framing.Object{sampleRequest().object(), sampleResponse().object(), sentinel()} {
+	for _, o := range []framing.Object{sampleRequest().object(), sampleResponse().object(), Sentinel()} {
 		b, err := framing.JSON.Append(nil, o)
 		if err != nil {
 			f.Fatal(err)
