@@ -16,7 +16,7 @@ var base64Space = strings.NewReplacer(" ", "", "\t", "")
 // DecodeBase64 decodes standard padded Base64, the form of every binary member
 // in JSON. The empty string is empty binary, not an error.
 func DecodeBase64(s string) ([]byte, error) {
-	if strings.ContainsAny(s, " \t") {
+	if strings.IndexByte(s, ' ') >= 0 || strings.IndexByte(s, '\t') >= 0 {
 		s = base64Space.Replace(s)
 	}
 	b, err := base64.StdEncoding.DecodeString(s)
