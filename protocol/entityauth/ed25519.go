@@ -115,8 +115,9 @@ func (s *Ed25519) Context(ctx context.Context, d Data, p Policy) (mslcrypto.Cont
 	if err := p.Check(ctx, entity.Identity(), ed25519Name); err != nil {
 		return nil, err
 	}
+	c := &mslcrypto.Ed25519{Public: entity.PublicKey()}
 	if s.private != nil && entity == s.Self() {
-		return mslcrypto.NewEd25519(entity.PublicKey(), s.private)
+		c.Private = s.private
 	}
-	return mslcrypto.NewEd25519(entity.PublicKey(), nil)
+	return c, nil
 }

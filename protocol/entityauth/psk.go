@@ -17,13 +17,20 @@ type PSKKeys struct {
 	Wrapping   mslcrypto.Key // Kpw: AES-128; empty: derived from the other two, as is normal
 }
 
-// Context is the symmetric context with these keys and the given key ID.
+// Context is the symmetric context with these keys and the given key ID. A set
+// without keys is mslerr.EntityNotFound: a wrapping key derived from nothing would
+// be known to everybody.
 func (k PSKKeys) Context(keyID string) (mslcrypto.Context, error) {
+	if len(k.Encryption) == 0 || len(k.HMAC) == 0 {
+		return nil, mslerr.New(mslerr.EntityNotFound, "the set of pre-shared keys is empty")
+	}
 	wrapping := k.Wrapping
 	if len(wrapping) == 0 {
 		wrapping = mslcrypto.DeriveWrappingKey(k.Encryption, k.HMAC)
 	}
-	return mslcrypto.NewSymmetric(keyID, k.Encryption, k.HMAC, wrapping)
+	return mslcrypto.NewSymmetric(keyID, mslcrypto.SymmetricKeys{
+		Encryption: k.Encryption, Signature: k.HMAC, Wrapping: wrapping,
+	})
 }
 
 // PSKStore finds the pre-shared keys of an identity. An identity without keys
