@@ -1,7 +1,6 @@
 package message
 
 import (
-	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/protocol/token"
 )
@@ -23,10 +22,4 @@ func heldContext(h *token.Held) (mslcrypto.Context, error) {
 // own is a token of our own issue as its holder would keep it.
 func own(t *token.MasterToken) *token.Held {
 	return &token.Held{Token: t, Keys: t.SessionKeys(), Self: entityOfToken(t)}
-}
-
-// exchangeEntity is the entity of a header as key exchanges see it: what its
-// data says on the wire. A PROVISIONED entity has no name there.
-func exchangeEntity(d entityauth.Data) token.Entity {
-	return entityauth.EntityOf(d)
 }

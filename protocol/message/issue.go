@@ -35,7 +35,7 @@ func (n *Network) issueMasterToken(ctx context.Context, q *Header, answerer toke
 		}
 		parties.Token, parties.TokenContext = t, q.HeaderContext
 	} else {
-		parties.Requester = exchangeEntity(q.EntityAuth)
+		parties.Requester = q.named
 	}
 	if n.TokenKeys == nil || n.Issuer == nil {
 		return nil, mslerr.New(mslerr.KeyxFactoryNotFound, "no master tokens are issued here")
