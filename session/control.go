@@ -19,8 +19,6 @@ type control struct {
 	// Touched by the reading goroutine only.
 	verified bool
 	opened   bool // the first record was handled
-
-	confirm func(error) // told once what the first record proved
 }
 
 // Waiting implements link.Source.
@@ -75,15 +73,11 @@ func (c *control) BatchEnd() {}
 // Acked implements link.Source.
 func (c *control) Acked(uint64) {}
 
-// recordEnd is called after the frames of each record.
-func (c *control) recordEnd() error {
-	if c.opened {
-		return nil
-	}
+// firstRecord is called when the frames of the first record were handled.
+func (c *control) firstRecord() error {
+	c.opened = true
 	if c.expected && !c.verified {
 		return frame.Violation(frame.CodeAuth, "AUTH was announced and is not in the first record")
 	}
-	c.opened = true
-	c.confirm(nil)
 	return nil
 }

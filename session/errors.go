@@ -3,6 +3,8 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net"
+	"os"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/protocol/message"
@@ -34,10 +36,11 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Is reports whether target is an *Error with the same code, whoever closed.
+// Is reports whether target is net.ErrClosed, or an *Error with the same code,
+// whoever closed.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && t.Code == e.Code
+	return ok && t.Code == e.Code || target == net.ErrClosed
 }
 
 var (
@@ -81,3 +84,18 @@ type ClassicError struct {
 
 // Error implements error.
 func (*ClassicError) Error() string { return "session: a classic message, not a channel" }
+
+// lostError is [ErrChannelLost] with its cause.
+type lostError struct{ cause error }
+
+func (e *lostError) Error() string { return ErrChannelLost.Error() + ": " + e.cause.Error() }
+
+func (e *lostError) Unwrap() []error { return []error{ErrChannelLost, e.cause} }
+
+// timeoutError is a net.Error and an os.ErrDeadlineExceeded.
+type timeoutError string
+
+func (e timeoutError) Error() string      { return string(e) }
+func (timeoutError) Timeout() bool        { return true }
+func (timeoutError) Temporary() bool      { return true }
+func (timeoutError) Is(target error) bool { return target == os.ErrDeadlineExceeded }

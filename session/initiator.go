@@ -442,4 +442,3 @@ func (s *initiator) erase() {
 		}
 	}
 }
-
