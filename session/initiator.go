@@ -382,7 +382,7 @@ func (s *initiator) confirm(ctx context.Context) error {
 // kem is the KEM that x came from.
 func (s *initiator) kem() uint16 {
 	if s.response.enc != nil {
-		return uint16(s.response.kem)
+		return s.response.kem
 	}
 	kem, _, _ := framing.Opt[int64](s.header.KeyResponse.KeyData, "kem")
 	return uint16(kem)

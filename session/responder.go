@@ -272,7 +272,7 @@ func (s *responder) exchange(ctx context.Context) (err error) {
 		return s.unsupported(ctx)
 	}
 	p := s.request.shares[i]
-	s.kem = uint16(p.kem)
+	s.kem = p.kem
 	s.response.kem = p.kem
 	s.response.enc, s.x, err = encapsulate(p.kem, p.public, shareInfo(s.hq))
 	if err != nil {
