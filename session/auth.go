@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
@@ -17,27 +18,26 @@ import (
 //
 //	AUTH(L(entityauthdata), L(signature over label || th))
 
+// schemeOf is the scheme of that name among those we use.
+func schemeOf(n *message.Network, name string) (entityauth.Scheme, bool) {
+	if n.SelfScheme != nil && n.SelfScheme.Name() == name {
+		return n.SelfScheme, true
+	}
+	return n.EntityAuth.ByName(name)
+}
+
 // signs says whether entities of a scheme have a signing key: the scheme
 // protects a header that everybody can read.
 func signs(n *message.Network, name string) bool {
-	scheme := n.SelfScheme
-	if scheme == nil || scheme.Name() != name {
-		var ok bool
-		if scheme, ok = n.EntityAuth.ByName(name); !ok {
-			return false
-		}
-	}
-	return scheme.Protects() && !scheme.Encrypts()
+	s, ok := schemeOf(n, name)
+	return ok && s.Protects() && !s.Encrypts()
 }
 
 // makeAuth makes our own frame.
 func makeAuth(ctx context.Context, n *message.Network, label string, th digest) ([]byte, error) {
-	scheme := n.SelfScheme
-	if scheme == nil {
-		var err error
-		if scheme, err = n.EntityAuth.Of(n.Self); err != nil {
-			return nil, err
-		}
+	scheme, ok := schemeOf(n, n.Self.Scheme())
+	if !ok {
+		return nil, mslerr.New(mslerr.EntityAuthFactoryNotFound, "%s", n.Self.Scheme())
 	}
 	c, err := scheme.Context(ctx, n.Self, entityauth.Policy{})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
@@ -14,6 +15,7 @@ import (
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/session/frame"
 	"github.com/mslgo/msl/transport"
 )
 
@@ -31,11 +33,36 @@ const maxHeader = 256 << 10
 func Dial(ctx context.Context, conn transport.Conn, i *Initiator) (*Session, error) {
 	s := initiator{Initiator: i, conn: conn}
 	defer s.erase()
-	if err := guard(ctx, conn, s.setUp); err != nil {
-		s.abandon()
-		return nil, err
+	err := guard(ctx, conn, s.setUp)
+	if err == nil {
+		return s.session, nil
 	}
-	return s.session, nil
+	abandon(s.conn, s.reader, s.epoch, s.session, err)
+	if s.Log != nil {
+		s.Log.InfoContext(ctx, "msl session: set-up failed", "to", s.To, "err", err)
+	}
+	return nil, err
+}
+
+// abandon ends an attempt that failed with err, of which anything may be nil
+// but the connection. A channel that was begun is closed, as its other side may
+// be content with it.
+func abandon(conn transport.Conn, r *framing.Reader, e *epoch, s *Session, err error) {
+	if s != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		_ = s.link.Close(ctx, frame.CodeInternal, "")
+		cancel()
+		s.link.Abort(err)
+		<-s.link.Done()
+		return
+	}
+	conn.Close()
+	if r != nil {
+		r.Close()
+	}
+	if e != nil {
+		e.erase()
+	}
 }
 
 // guard runs setUp such that the end of ctx ends it, by closing conn.
@@ -168,9 +195,11 @@ func (s *initiator) makeRequest(ctx context.Context) error {
 		self := entityauth.EntityOf(s.network.Self)
 		s.parties = keyx.Parties{Requester: self, Identity: self.Identity}
 	}
-	// HPKE alone, as one KEM then carries everything; what a classic peer could
-	// answer only if it may, since an unknown scheme fails its whole message.
-	if s.held != nil || !s.ClassicFallback {
+	// HPKE alone, as one KEM then carries everything; without it if a classic
+	// peer may answer, since an unknown scheme fails its whole message.
+	if s.mayFallBack() {
+		s.network.KeyExchange = slices.DeleteFunc(slices.Clone(s.network.KeyExchange), isHPKE)
+	} else {
 		s.network.KeyExchange = keyx.Schemes{keyx.HPKE{KEMs: s.Algorithms.kems()}}
 	}
 	if s.held == nil || renew {
@@ -178,7 +207,7 @@ func (s *initiator) makeRequest(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.held != nil || s.ClassicFallback {
+	if s.held != nil || s.mayFallBack() {
 		if err := s.makeShares(); err != nil {
 			return err
 		}
@@ -189,6 +218,12 @@ func (s *initiator) makeRequest(ctx context.Context) error {
 	}
 	s.hq = headerHash(s.sent.Raw)
 	return nil
+}
+
+// mayFallBack says whether a classic answer is good enough: the caller allowed
+// it, and this peer has never shown that it speaks the channel (X12).
+func (s *initiator) mayFallBack() bool {
+	return s.ClassicFallback && s.held == nil && (s.older == nil || !s.older.From.Sentinel)
 }
 
 // makeShares makes a fresh key of the best KEM (4.1.4). One is enough: a
@@ -267,7 +302,7 @@ func (s *initiator) checkResponder(context.Context) error {
 func (s *initiator) checkChannel(context.Context) error {
 	if s.header.Channel == nil {
 		e := &NoChannelError{Reason: "it answered classically"}
-		if s.ClassicFallback && (s.older == nil || !s.older.From.Sentinel) {
+		if s.mayFallBack() {
 			e.Header = s.header
 		}
 		return e
@@ -365,6 +400,7 @@ func (s *initiator) confirm(ctx context.Context) error {
 		peer:      s.response.offer,
 		limits:    s.Limits,
 		control:   c,
+		log:       s.Log,
 		info: Info{
 			Entity:    expected,
 			Suite:     s.response.suite,
@@ -414,20 +450,6 @@ func (s *initiator) keep(ctx context.Context) error {
 		return nil
 	}
 	return s.Holder.Remove(ctx, old.Token)
-}
-
-// abandon ends an attempt that failed.
-func (s *initiator) abandon() {
-	if s.session != nil {
-		s.session.Close()
-	}
-	s.conn.Close()
-	if s.reader != nil && s.session == nil {
-		s.reader.Close()
-	}
-	if s.epoch != nil {
-		s.epoch.erase()
-	}
 }
 
 // erase drops the private keys, whatever the outcome (4.3.5).

@@ -39,7 +39,10 @@ func Accept(ctx context.Context, conn transport.Conn, r *Responder) (*Session, e
 	if err == nil || errors.As(err, &classic) {
 		return s.session, err
 	}
-	s.abandon()
+	abandon(s.conn, s.reader, s.epoch, s.session, err)
+	if r.Log != nil {
+		r.Log.InfoContext(ctx, "msl session: set-up failed", "err", err)
+	}
 	return nil, err
 }
 
@@ -253,9 +256,7 @@ func (s *responder) answerError(ctx context.Context, r *response) error {
 // exchange HPKE if that was answered, else by a share.
 func (s *responder) exchange(ctx context.Context) (err error) {
 	network := *s.Network
-	if !s.hasShare() {
-		network.KeyExchange = keyx.Schemes{keyx.HPKE{KEMs: s.Algorithms.kems()}}
-	}
+	network.KeyExchange = s.keyExchange()
 	if s.spec, err = network.Respond(ctx, s.header, message.RespondOptions{}); err != nil {
 		return err
 	}
@@ -281,7 +282,20 @@ func (s *responder) exchange(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *responder) hasShare() bool { return len(s.request.shares) > 0 }
+// keyExchange is what may be answered: HPKE with the KEMs that are allowed, and
+// without a share nothing else, since only that gives x.
+func (s *responder) keyExchange() keyx.Schemes {
+	var list keyx.Schemes
+	for _, k := range s.Network.KeyExchange {
+		if isHPKE(k) {
+			k = keyx.HPKE{KEMs: s.Algorithms.kems()}
+		} else if len(s.request.shares) == 0 {
+			continue
+		}
+		list = append(list, k)
+	}
+	return list
+}
 
 // answer makes the response header.
 func (s *responder) answer(ctx context.Context) error {
@@ -342,6 +356,7 @@ func (s *responder) start(ctx context.Context) error {
 		peer:     s.request.offer,
 		limits:   s.Limits,
 		control:  c,
+		log:      s.Log,
 		info:     s.info(),
 	})
 	return err
@@ -351,6 +366,7 @@ func (s *responder) start(ctx context.Context) error {
 // discards is discarded now and not before (W-02).
 func (s *responder) confirm(ctx context.Context) error {
 	if !s.timer.Stop() {
+		<-ctx.Done() // the timer is about to end it
 		return context.Cause(ctx)
 	}
 	s.timer = time.AfterFunc(s.timeout(), func() { s.cancel(errSlowConfirm) })
@@ -408,20 +424,6 @@ func parseFailure(err error) error {
 		return mslerr.Wrap(mslerr.ParseError, err)
 	}
 	return err
-}
-
-// abandon ends an attempt that failed.
-func (s *responder) abandon() {
-	if s.session != nil {
-		s.session.Close()
-	}
-	s.conn.Close()
-	if s.reader != nil && s.session == nil {
-		s.reader.Close()
-	}
-	if s.epoch != nil {
-		s.epoch.erase()
-	}
 }
 
 // erase ends what belongs to the attempt alone, whatever its outcome.

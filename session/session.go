@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -27,6 +28,7 @@ type Session struct {
 	link     *link.Link
 	mux      *mux.Mux
 	id       channelID
+	epoch    *epoch // for attach and rekey; erased with the session's end
 	exporter mslcrypto.Key
 	info     Info
 	addr     func() net.Addr // our own, of the connection
@@ -51,6 +53,7 @@ type setup struct {
 	limits    Limits
 	control   *control
 	info      Info
+	log       *slog.Logger
 }
 
 // newSession starts the channel on its connection: the first record leaves,
@@ -69,11 +72,12 @@ func newSession(s setup) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Link has copies; what is for attach and rekey stays with the epoch.
+	// The link has copies of its own.
 	out.Erase()
 	in.Erase()
 	n := &Session{
 		id:       s.id,
+		epoch:    s.epoch,
 		exporter: s.exporter,
 		info:     s.info,
 		addr:     s.conn.LocalAddr,
@@ -91,6 +95,7 @@ func newSession(s setup) (*Session, error) {
 		Retain:       s.own.retain,
 		RetainMax:    s.limits.RetainMax,
 		PeerRetain:   s.peer.retain,
+		Logger:       s.log,
 		OnOpened: func() {
 			err := c.firstRecord()
 			if err != nil {
@@ -152,6 +157,8 @@ func (s *Session) onClose(err error) {
 	s.once.Do(func() {
 		s.err = sessionError(err)
 		s.mux.Fail(s.err)
+		s.epoch.erase()
+		s.exporter.Erase()
 		close(s.ended)
 	})
 	s.prove(err)
