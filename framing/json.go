@@ -39,9 +39,6 @@ func appendObject(dst []byte, o Object, depth int) ([]byte, error) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if !utf8.ValidString(name) {
-			return nil, &MemberError{Member: name, Want: "named in UTF-8"}
-		}
 		dst = appendString(dst, name)
 		dst = append(dst, ':')
 		var err error
@@ -61,6 +58,9 @@ func sortedNames(o Object) ([]string, error) {
 		}
 		if name == "" { // the C++ stack refuses it
 			return nil, &MemberError{Member: name, Want: "named"}
+		}
+		if !utf8.ValidString(name) {
+			return nil, &MemberError{Member: name, Want: "named in UTF-8"}
 		}
 		names = append(names, name)
 	}
