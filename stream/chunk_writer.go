@@ -37,7 +37,8 @@ type ChunkWriter struct {
 	c        ChunkWriterConfig
 	sequence int64
 	held     []byte
-	err      error
+	closed   bool
+	err      error // of everything from now on
 
 	compressed, plaintext, wire []byte // used again for every chunk
 }
@@ -90,17 +91,16 @@ func (w *ChunkWriter) Flush() error {
 // Close sends the last chunk, with what is held, and even if that is nothing.
 // It does not close the underlying writer. Closing again does nothing.
 func (w *ChunkWriter) Close() error {
-	if w.err == errClosed {
+	switch {
+	case w.closed:
 		return nil
-	}
-	if w.err != nil {
+	case w.err != nil:
 		return w.err
 	}
-	if err := w.send(w.held, true); err != nil {
-		w.err = err
-		return err
+	if w.err = w.send(w.held, true); w.err != nil {
+		return w.err
 	}
-	w.held, w.err = nil, errClosed
+	w.held, w.closed, w.err = nil, true, errClosed
 	return nil
 }
 
