@@ -66,11 +66,7 @@ func (cborFormat) Append(dst []byte, o Object) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-<<<<<<< HEAD
-	buf := bytes.NewBuffer(append(slices.Grow(dst, sizeHint(o, maxDepth)), cborTag...))
-=======
 	buf := bytes.NewBuffer(append(slices.Grow(dst, sizeHint(o, hintDepth)), cborTag...))
->>>>>>> framing
 	if err := cborEncoding.MarshalToBuffer(v, buf); err != nil {
 		return nil, &MemberError{Want: "of a type that can be encoded"}
 	}

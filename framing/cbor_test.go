@@ -16,11 +16,7 @@ import (
 // section 4.2.1.
 func TestCBORAppend(t *testing.T) {
 	self := Object{}
-<<<<<<< HEAD
-	self["self"] = Array{self}
-=======
 	self["self"], self["again"] = Array{self}, self
->>>>>>> framing
 	for _, c := range []struct {
 		name string
 		in   Object
