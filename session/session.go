@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -97,11 +98,11 @@ func newSession(s setup) (*Session, error) {
 		PeerRetain:   s.peer.retain,
 		Logger:       s.log,
 		OnOpened: func() {
-			err := c.firstRecord()
-			if err != nil {
-				n.link.CloseWithError(err)
+			if err := c.firstRecord(); err != nil {
+				n.link.CloseWithError(err) // tells onClose
+				return
 			}
-			n.prove(err)
+			n.prove(nil)
 		},
 		OnClose: n.onClose,
 	}
@@ -138,24 +139,25 @@ func (s *Session) prove(err error) {
 func (s *Session) confirmed(ctx context.Context) error {
 	select {
 	case err := <-s.proved:
-		return authError(err)
+		return setUpError(err)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// authError names the failure that a caller may want to know.
-func authError(err error) error {
-	if err != nil && frame.CodeOf(err) == frame.CodeAuth {
-		return errors.Join(ErrAuth, err)
+// setUpError names the failure that a caller of Dial may want to know.
+func setUpError(err error) error {
+	if closed, ok := errors.AsType[*Error](err); ok && closed.Code == frame.CodeAuth {
+		return fmt.Errorf("%w: %w", ErrAuth, err)
 	}
 	return err
 }
 
 // onClose is called by the link when no more records flow.
 func (s *Session) onClose(err error) {
+	err = sessionError(err)
 	s.once.Do(func() {
-		s.err = sessionError(err)
+		s.err = err
 		s.mux.Fail(s.err)
 		s.epoch.erase()
 		s.exporter.Erase()
