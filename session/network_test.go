@@ -17,6 +17,7 @@ import (
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/stream"
 	"github.com/mslgo/msl/transport"
 )
 
@@ -245,5 +246,14 @@ func echo(t testing.TB, client, server *Session) {
 	}
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+type streamSuite = stream.Suite
+
+// messageSpec is a classic first message of an initiator.
+func messageSpec(i *initiator) message.HeaderSpec {
+	return message.HeaderSpec{
+		Renewable: true, Handshake: true, Capabilities: i.network.Capabilities(), KeyRequests: i.offers,
 	}
 }
