@@ -13,8 +13,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/mslgo/msl/mslerr"
 	"pgregory.net/rapid"
+
+	"github.com/mslgo/msl/mslerr"
 )
 
 type vector struct {
