@@ -21,7 +21,7 @@ func key(seed byte, n int) mslcrypto.Key { return bytes.Repeat([]byte{seed}, n) 
 
 // world is a service, a client of it, and the time in both.
 type world struct {
-	t              *testing.T
+	t              testing.TB
 	now            time.Time
 	server, client *Network
 	issuer         *issuer
@@ -52,7 +52,7 @@ func ed25519Identity(seed byte) *entityauth.Ed25519 {
 }
 
 // newWorld makes a service that every kind of client may use.
-func newWorld(t *testing.T, self entityauth.Data) *world {
+func newWorld(t testing.TB, self entityauth.Data) *world {
 	w := &world{t: t, now: time.Unix(1_700_000_000, 0), issuer: newIssuer(), holder: new(holder), passwords: new(passwords)}
 	clock := func() time.Time { return w.now }
 	server := ed25519Identity(9)
@@ -197,4 +197,3 @@ func (password) Scheme() string { return "TEST" }
 func (p password) AuthData(framing.Format) (framing.Object, error) {
 	return framing.Object{"user": p.user, "word": p.word}, nil
 }
-

@@ -3,6 +3,7 @@ package message
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/mslgo/msl/framing"
@@ -33,6 +34,22 @@ type OpenOptions struct {
 	// Holder finds the session keys of master tokens that others issued. Nil:
 	// there are none.
 	Holder token.Holder
+}
+
+// Read waits for the next header of a stream and returns its bytes, which are
+// one whole object. The error is io.EOF if the stream ended before it began; an
+// object that is cut short or malformed is mslerr.ParseError, and other errors
+// are those of the connection.
+func Read(r *framing.Reader) ([]byte, error) {
+	raw, _, err := r.Object()
+	var (
+		syntax *framing.SyntaxError
+		limit  *framing.LimitError
+	)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &syntax) || errors.As(err, &limit) {
+		return nil, mslerr.Wrap(mslerr.ParseError, err)
+	}
+	return raw, err
 }
 
 // Receive opens a message and makes all checks of classic MSL, those that cost
