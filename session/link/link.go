@@ -54,22 +54,11 @@ type Source interface {
 
 // Defaults of a Config.
 const (
-	DefaultMaxRecord      = 64 << 10
-	DefaultRetain         = 1 << 20
-	DefaultRetainMax      = 16 << 20
-	DefaultUpdateRecords  = 1 << 20
-	DefaultUpdateBytes    = 1 << 36
-	keyUpdatesPerSecond   = 8
-	maxUnhandledBatch     = 256 << 10 // bytes handled until BatchEnd is called at the latest
-	callerBatches         = 4         // batches that a caller of Wake writes for others
-	recordAfterIdle       = 1400      // plaintext of the first record after idle: about one MTU
-	idleTime              = time.Second
-	smallBatch            = 4 << 10
-	streamingTime         = 200 * time.Microsecond
-	smallestBuffer        = 4 << 10
-	largestBuffer         = maxBatch
-	roomAlwaysEnough      = 16 << 10 // in a record: no frame is longer but CONTROL, which is cut
-	sparseBuffersToShrink = 8
+	DefaultMaxRecord     = 64 << 10
+	DefaultRetain        = 1 << 20
+	DefaultRetainMax     = 16 << 20
+	DefaultUpdateRecords = 1 << 20
+	DefaultUpdateBytes   = 1 << 36
 )
 
 // Config says how a Link works. The keys and sources must be given; zero
@@ -168,8 +157,10 @@ type Link struct {
 	closeCode  frame.Code // of the own CLOSE
 	closeText  string
 	closeAt    uint64 // number of the record with the own CLOSE + 1; 0: not formed
+	closeSent  bool   // it is with the connection, and the peer's came before
 	peerClose  uint64 // number of the record with the peer's CLOSE + 1; 0: none
 	written    uint64 // records below are with the connection
+	writeErr   error  // why writing ended
 
 	kept       retention
 	acks       acks
@@ -351,10 +342,8 @@ func (l *Link) do(e event, err error) {
 		l.err = err
 	}
 	switch to {
-	case closing:
+	case closing, answering:
 		l.expireAfter(l.meter.patience())
-	case answering:
-		l.expireAfter(answerTime)
 	case closed:
 		l.clean = e == finished
 		for _, t := range []*time.Timer{l.closeTimer, l.acks.timer, l.live.timer} {

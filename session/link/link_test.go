@@ -3,8 +3,10 @@ package link
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,18 +28,20 @@ func random(n int) []byte {
 
 func TestBothWays(t *testing.T) {
 	for _, durable := range []bool{true, false} {
-		a, b := connect(t, func(_ bool, c *Config) { c.Durable = durable })
-		p := random(3 << 20)
-		go a.toy.Write(p)
-		go b.toy.Write(p)
-		for _, s := range []*side{a, b} {
-			if err := s.toy.wait(int64(len(p))); err != nil {
-				t.Fatal(err)
+		t.Run(fmt.Sprint("durable ", durable), func(t *testing.T) {
+			a, b := connect(t, func(_ bool, c *Config) { c.Durable = durable })
+			p := random(3 << 20)
+			go a.toy.Write(p)
+			go b.toy.Write(p)
+			for _, s := range []*side{a, b} {
+				if err := s.toy.wait(int64(len(p))); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(s.toy.bytes(), p) {
+					t.Fatal("other bytes came out")
+				}
 			}
-			if !bytes.Equal(s.toy.got.Bytes(), p) {
-				t.Fatal("other bytes came out")
-			}
-		}
+		})
 	}
 }
 
@@ -181,21 +185,25 @@ func TestAttackOnRecords(t *testing.T) {
 		"dropped":       func(r [][]byte) [][]byte { return r[1:] },
 		"repeated":      func(r [][]byte) [][]byte { return append(r[:1:1], r...) },
 		"swapped":       func(r [][]byte) [][]byte { r[0], r[1] = r[1], r[0]; return r },
-		"cut in record": func(r [][]byte) [][]byte { return [][]byte{r[0][:30]} },
+		"cut in record": func(r [][]byte) [][]byte { return append(r[:3:3], r[3][:30]) },
 	}
 	for name, attack := range attacks {
 		t.Run(name, func(t *testing.T) {
 			a, b := pair(t, nil, nil, func(_ bool, c *Config) { c.MaxRecord, c.OwnMaxRecord = 16<<10, 16<<10 })
 			pa, pb := transport.Pipe()
-			big := false
+			var held [][]byte // until there are two full records
+			attacked := false
 			a.conn = mangled{pa, func(r [][]byte) [][]byte {
-				if len(r) < 2 || big {
+				if attacked {
 					return r
 				}
-				big = true
-				r = attack(r)
+				if held = append(held, r...); len(held) < 4 {
+					return nil
+				}
+				attacked = true
+				r = attack(held)
 				if name == "cut in record" {
-					pa.Write(r[0])
+					pa.Write(bytes.Join(r, nil))
 					pa.Close()
 				}
 				return r
@@ -217,7 +225,7 @@ func TestAttackOnRecords(t *testing.T) {
 			if !errors.Is(lost, want) {
 				t.Errorf("ended with %v, want %v", lost, want)
 			}
-			if got := b.toy.got.Bytes(); !bytes.HasPrefix(p, got) {
+			if got := b.toy.bytes(); !bytes.HasPrefix(p, got) {
 				t.Error("wrong data came out")
 			}
 			<-a.Done()
@@ -232,8 +240,8 @@ func TestConnectionEnds(t *testing.T) {
 	a.conn.Close()
 	<-a.Done()
 	var lost *LostError
-	if !errors.As(a.Err(), &lost) || !errors.As(a.toy.ended, &lost) {
-		t.Errorf("ended with %v; streams with %v", a.Err(), a.toy.ended)
+	if !errors.As(a.Err(), &lost) || !errors.As(a.toy.wait(1), &lost) {
+		t.Errorf("ended with %v; streams with %v", a.Err(), a.toy.wait(1))
 	}
 	b.Close(t.Context(), 0, "")
 	if b.Err() != ErrClosed {
@@ -250,9 +258,8 @@ func TestTwoBulkSenders(t *testing.T) {
 	a, b := connect(t, func(_ bool, c *Config) {
 		c.Retain, c.RetainMax, c.PeerRetain = 64<<10, 64<<10, 64<<10
 	})
-	p := random(8 << 20)
+	p := random(4 << 20)
 	for _, s := range []*side{a, b} {
-		s.toy.discard = true
 		go s.toy.Write(p)
 	}
 	for _, s := range []*side{a, b} {
@@ -273,8 +280,117 @@ func TestKeyUpdates(t *testing.T) {
 			b.toy.Write([]byte{byte(i)})
 			time.Sleep(100 * time.Millisecond)
 		}
-		if len(a.toy.got.Bytes()) != 40 || len(b.toy.got.Bytes()) != 40 || a.Err() != nil {
-			t.Errorf("%d and %d bytes, %v", a.toy.got.Len(), b.toy.got.Len(), a.Err())
+		if len(a.toy.bytes()) != 40 || len(b.toy.bytes()) != 40 || a.Err() != nil {
+			t.Errorf("%d and %d bytes, %v", len(a.toy.bytes()), len(b.toy.bytes()), a.Err())
 		}
 	})
+}
+
+// switcher is a Control source that changes both keys once.
+type switcher struct {
+	empty
+	link   *Link
+	queued *atomic.Bool // REKEY_SWITCH waits
+	got    *atomic.Int32
+	secret []byte
+}
+
+func (s switcher) Waiting() frame.Class {
+	if s.queued.Load() {
+		return frame.Control
+	}
+	return frame.None
+}
+
+func (s switcher) AppendFrames(dst []byte, _ int, most frame.Class, _ uint64) ([]byte, frame.Class) {
+	if most < frame.Control || !s.queued.Swap(false) {
+		return dst, frame.None
+	}
+	s.link.SwitchSend(s.secret)
+	return frame.AppendRekeySwitch(dst, 1), frame.Control
+}
+
+func (s switcher) HandleFrame(typ uint64, b []byte, _ *framing.Buffer) ([]byte, error) {
+	_, rest, err := frame.ParseRekeySwitch(b)
+	if err != nil || typ != frame.TypeRekeySwitch {
+		return nil, frame.Violation(frame.CodeControl, "unexpected frame")
+	}
+	s.got.Add(1)
+	return rest, s.link.SwitchReceive(s.secret)
+}
+
+func TestSwitchOfKeys(t *testing.T) {
+	var controls []*switcher
+	a, b := pair(t, nil, nil, func(_ bool, c *Config) {
+		s := &switcher{queued: new(atomic.Bool), got: new(atomic.Int32), secret: bytes.Repeat([]byte{9}, stream.SecretLength)}
+		controls = append(controls, s)
+		c.Control = s
+	})
+	a.conn, b.conn = transport.Pipe()
+	for i, s := range []*side{a, b} {
+		controls[i].link = s.Link
+		s.attach(t)
+	}
+	p := random(300 << 10)
+	for i := range 3 {
+		go a.toy.Write(p)
+		controls[0].queued.Store(true)
+		a.Wake()
+		if err := b.toy.wait(int64((i + 1) * len(p))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(b.toy.bytes(), bytes.Repeat(p, 3)) || controls[1].got.Load() != 3 {
+		t.Errorf("%d switches, %v", controls[1].got.Load(), b.Err())
+	}
+	stop(t, a, b)
+}
+
+func TestFramesBehindSwitch(t *testing.T) {
+	s := &switcher{queued: new(atomic.Bool), got: new(atomic.Int32), secret: make([]byte, stream.SecretLength)}
+	a, p := meet(t, func(c *Config) { c.Control = s })
+	s.link = a.Link
+	p.send(frame.AppendRekeySwitch(nil, 1), []byte{0})
+	if code := p.awaitClose(); code != frame.CodeKeys {
+		t.Errorf("closed with %v", code)
+	}
+}
+
+// At rest after bulk, a channel holds no more than a small buffer each way.
+func TestMemoryAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := framing.BuffersInUse()
+		a, b := connect(t, nil)
+		go a.toy.Write(random(4 << 20))
+		if err := b.toy.wait(4 << 20); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := framing.BuffersInUse() - before; n > 2 {
+			t.Errorf("%d buffers in use", n)
+		}
+		for _, s := range []*side{a, b} {
+			s.writeMu.Lock()
+			if buf := s.out.buf; buf != nil && len(buf.B) > smallestBuffer {
+				t.Errorf("a buffer of %d bytes at rest", len(buf.B))
+			}
+			s.writeMu.Unlock()
+		}
+	})
+}
+
+// Whoever writes small pieces without pause has them packed together.
+func TestSmallWritesArePacked(t *testing.T) {
+	a, b := connect(t, nil)
+	const writes = 20000
+	p := random(100)
+	for range writes {
+		a.toy.Write(p)
+	}
+	if err := b.toy.wait(writes * 100); err != nil {
+		t.Fatal(err)
+	}
+	if n := a.Stats().RecordsSent; n > writes/4 {
+		t.Errorf("%d records for %d writes", n, writes)
+	}
 }

@@ -3,16 +3,23 @@ package link
 import (
 	"errors"
 	"io"
+	"os"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/session/frame"
 	"github.com/mslgo/msl/stream"
 )
 
+const (
+	keyUpdatesPerSecond = 8
+	maxUnhandled        = 256 << 10 // bytes of records until BatchEnd is called at the latest
+)
+
 // input is what only the reading goroutine touches.
 type input struct {
 	opened    bool // a record was
 	unhandled int  // bytes of records since BatchEnd
+	asked     bool // one of them asks for an ACK
 	updates   [keyUpdatesPerSecond]instant
 	update    int
 	switched  bool // the keys changed: the frame must be the last of its record
@@ -25,7 +32,7 @@ func (l *Link) read(r *framing.Reader) {
 	for {
 		record, err := r.Record(l.cfg.OwnMaxRecord + stream.TagLength)
 		if err != nil {
-			l.do(broken, lost(err))
+			l.do(broken, l.lost(err))
 			return
 		}
 		err = l.handleRecord(record)
@@ -36,7 +43,7 @@ func (l *Link) read(r *framing.Reader) {
 			return
 		}
 		l.in.unhandled += size
-		if !r.HasRecord() || l.in.unhandled >= maxUnhandledBatch {
+		if !r.HasRecord() || l.in.unhandled >= maxUnhandled {
 			l.batchEnd()
 		}
 	}
@@ -44,10 +51,14 @@ func (l *Link) read(r *framing.Reader) {
 
 // lost makes the error of a connection that gives no more records. A unit that
 // is no record, or too long, was not authenticated: it is one that does not open.
-func lost(err error) error {
+func (l *Link) lost(err error) error {
 	var syntax *framing.SyntaxError
 	var limit *framing.LimitError
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
+	case l.writeErr != nil && errors.Is(err, os.ErrDeadlineExceeded):
+		return &LostError{l.writeErr} // see writeFailed
 	case err == io.EOF:
 		return errEnded
 	case errors.As(err, &syntax), errors.As(err, &limit):
@@ -59,9 +70,13 @@ func lost(err error) error {
 // batchEnd is called before the reading goroutine waits.
 func (l *Link) batchEnd() {
 	l.in.unhandled = 0
+	defer func() { l.in.asked = false }()
 	l.mu.Lock()
 	live := l.state == running
-	wake := l.acks.due || l.pongWanted || l.pingWanted || l.kept.count == 0
+	wake := l.acks.due || l.pongWanted || l.pingWanted
+	if l.kept.count == 0 && !l.in.asked {
+		wake = true // at rest the writer's buffer goes back to the pool
+	}
 	ending := l.state == answering
 	l.mu.Unlock()
 	if live {
@@ -109,6 +124,7 @@ func (l *Link) handleRecord(record framing.Record) error {
 	}
 	l.mu.Unlock()
 	if asks {
+		in.asked = true
 		l.prompt.Store(true)
 	}
 

@@ -3,6 +3,7 @@ package link
 import (
 	"encoding/binary"
 	"runtime"
+	"time"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/session/frame"
@@ -10,10 +11,25 @@ import (
 	"github.com/mslgo/msl/transport"
 )
 
+const (
+	callerBatches = 4                      // that a caller of Wake writes, for others too
+	smallBatch    = 4 << 10                // batches below it are worth waiting for more,
+	streamingTime = 200 * time.Microsecond // when one follows the other so soon
+
+	recordAfterIdle = 1400 // plaintext of the first record after a pause: about one MTU
+	idleTime        = time.Second
+
+	smallestBuffer   = 4 << 10 // each step is four times as large
+	largestBuffer    = 256 << 10
+	sparseBuffers    = 8        // in a row make the next ones smaller
+	roomAlwaysEnough = 16 << 10 // in a record: longer frames are made to fit it
+)
+
 // output is what the writer works with: the holder of writeMu.
 type output struct {
 	conn   transport.Conn
 	try    transport.TryWriter // conn, if it is one
+	failed bool                // a write did: nothing more is formed
 	header []byte              // to be sent before the first record
 
 	buf     *framing.Buffer // where records are formed, one behind the other; nil while there are none
@@ -21,8 +37,9 @@ type output struct {
 	pending []byte          // sealed and not yet written; lies in buf
 	size    int             // of the next buffer
 	sparse  int             // buffers in a row that were hardly used
-	last    int             // bytes of the last batch
+	last    int             // bytes of the last batch with data
 	lastAt  instant
+	data    bool // in the batch being formed
 
 	generation struct{ records, bytes int64 } // under the present key
 	switchTo   []byte                         // secret for what follows the record being formed
@@ -53,7 +70,7 @@ func (l *Link) leaveToFlusher() bool {
 	if o.try == nil {
 		return o.conn != nil
 	}
-	if l.prompt.Swap(false) || o.last >= smallBatch || o.last == 0 {
+	if o.last >= smallBatch || o.last == 0 || l.prompt.Load() {
 		return false
 	}
 	return l.now()-o.lastAt < streamingTime
@@ -97,8 +114,7 @@ func (l *Link) send(batches int) bool {
 		}
 		o.pending = o.pending[wrote:]
 		if err != nil {
-			o.pending = nil
-			l.do(broken, &LostError{err})
+			l.writeFailed(err)
 			return true
 		}
 		if len(o.pending) > 0 {
@@ -108,11 +124,25 @@ func (l *Link) send(batches int) bool {
 		l.mu.Lock()
 		l.written = l.kept.next()
 		ending := l.state == answering
+		if ending && l.closeAt > 0 && !l.closeSent {
+			l.closeSent = true
+			l.expireAfter(max(answerTime, 4*l.meter.roundTrip))
+		}
 		l.mu.Unlock()
 		if ending {
 			l.finish()
 		}
 	}
+}
+
+// writeFailed ends the connection, but what has arrived is read before: it may
+// be the peer's CLOSE.
+func (l *Link) writeFailed(err error) {
+	l.out.pending, l.out.failed = nil, true
+	l.mu.Lock()
+	l.writeErr = err
+	l.mu.Unlock()
+	l.out.conn.SetReadDeadline(time.Now().Add(answerTime))
 }
 
 // formBatch forms and seals the next batch. It reports whether there is one.
@@ -124,7 +154,7 @@ func (l *Link) formBatch() bool {
 	now := l.now()
 	unused := l.kept.count == 0 && o.header == nil
 	l.mu.Unlock()
-	if dead {
+	if dead || o.failed {
 		return false
 	}
 	if unused {
@@ -150,7 +180,10 @@ func (l *Link) formBatch() bool {
 		}
 		return false
 	}
-	o.last, o.lastAt = len(o.pending), now
+	if o.data {
+		o.last, o.lastAt, o.data = len(o.pending), now, false
+		l.prompt.Store(false)
+	}
 	return true
 }
 
@@ -319,6 +352,7 @@ func (l *Link) seal(record []byte, class frame.Class, p *plan, now instant) {
 		o.switchTo = nil
 		o.generation.records, o.generation.bytes = 0, 0
 	}
+	o.data = o.data || class == frame.Data
 	s := sealed{off: int32(start), n: int32(len(whole)), class: class}
 	if l.cfg.Durable {
 		s.buf = o.buf
@@ -405,7 +439,7 @@ func (o *output) rewind() {
 	}
 	if o.end > len(o.buf.B)/4 {
 		o.sparse = 0
-	} else if o.sparse++; o.sparse == sparseBuffersToShrink {
+	} else if o.sparse++; o.sparse == sparseBuffers {
 		o.sparse, o.size = 0, max(o.size/4, smallestBuffer)
 	}
 	o.end = 0
