@@ -155,8 +155,8 @@ func TestReset(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := w.a.Streams(); n != 0 {
-		t.Errorf("%d streams left", n)
+	for w.a.Streams() > 0 || w.b.Streams() > 0 { // when RESET_STREAM has been answered
+		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -259,7 +259,7 @@ func TestOpenBlocksAtLimit(t *testing.T) {
 		if _, err := w.a.OpenStream(ctx, nil); err != context.DeadlineExceeded {
 			t.Fatal(err)
 		}
-		opened := make(chan error)
+		opened := make(chan error, 1)
 		go func() {
 			s, err := w.a.OpenStream(t.Context(), nil)
 			if err == nil {
@@ -268,10 +268,12 @@ func TestOpenBlocksAtLimit(t *testing.T) {
 			opened <- err
 		}()
 		synctest.Wait()
-		for _, p := range pairs {
-			p[0].Close()
-			p[1].Close()
+		pairs[3][0].CloseWrite()
+		synctest.Wait()
+		if len(opened) > 0 {
+			t.Error("it was open one way still")
 		}
+		pairs[3][1].Close()
 		if err := <-opened; err != nil {
 			t.Error(err)
 		}
@@ -279,6 +281,10 @@ func TestOpenBlocksAtLimit(t *testing.T) {
 			time.Sleep(time.Second)
 			w.b.Shutdown(ctx)
 		}()
+		for _, p := range pairs {
+			p[0].Close()
+			p[1].Close()
+		}
 		for {
 			s, err := w.a.OpenStream(t.Context(), nil)
 			if err == ErrGoingAway {
