@@ -56,10 +56,10 @@ func nobody(name string) *message.Network {
 	}
 }
 
-func tokenKeys(t testing.TB) *token.Keys {
+func tokenKeys(t testing.TB, seed byte) *token.Keys {
 	t.Helper()
 	c, err := mslcrypto.NewSymmetric("token keys", mslcrypto.SymmetricKeys{
-		Encryption: mslcrypto.Key(span(1, 16)), Signature: mslcrypto.Key(span(2, 32)), Wrapping: mslcrypto.Key(span(3, 16)),
+		Encryption: mslcrypto.Key(span(seed, 16)), Signature: mslcrypto.Key(span(seed, 32)), Wrapping: mslcrypto.Key(span(seed, 16)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	w := &world{client: newEntity(0x00), server: newEntity(0x20), issuer: &issuer{}, holder: &holder{}}
 	n := w.server.network()
-	n.TokenKeys, n.Issuer, n.Service = tokenKeys(t), w.issuer, serviceName
+	n.TokenKeys, n.Issuer, n.Service = tokenKeys(t, 1), w.issuer, serviceName
 	w.responder = &Responder{Network: n, Names: []string{serviceName}}
 	w.initiator = &Initiator{
 		Network: w.client.network(),
