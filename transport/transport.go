@@ -5,9 +5,13 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 )
 
 // Form says how messages lie on a connection (channel design, section 1).
@@ -41,8 +45,30 @@ type Conn interface {
 // a stream's Write may write to the connection itself without being caught in
 // it. Connections for which there is no such call do not implement it.
 type TryWriter interface {
-	// TryWrite writes a part of p, perhaps nothing, and never blocks.
+	// TryWrite writes a part of p, perhaps nothing, and never blocks as long
+	// as no other goroutine is writing.
 	TryWrite(p []byte) (n int, err error)
+}
+
+// A WaitReader waits for bytes without a buffer to read them into, so that an
+// idle connection holds none.
+type WaitReader interface {
+	// WaitRead returns nil when Read would not block: there are bytes, or the
+	// end. Close and the read deadline end it as they end a Read.
+	WaitRead() error
+}
+
+// A MessageConn shows the borders of messages: connections of form Single.
+// Read and Write work too: each Write is one message, Read runs over borders.
+type MessageConn interface {
+	Conn
+	// ReadMessage waits for the next message, drops what is left of the
+	// current one, and returns a reader that ends with io.EOF at the message's
+	// end. ctx bounds the call and the reader; its end ends the connection.
+	ReadMessage(ctx context.Context) (io.Reader, error)
+	// WriteMessage begins a message that ends with Close of the writer. ctx
+	// bounds the call and the writer; its end ends the connection.
+	WriteMessage(ctx context.Context) (io.WriteCloser, error)
 }
 
 // Listener accepts connections.
@@ -81,4 +107,73 @@ type Options struct {
 	// Subprotocols offered (dial) or accepted (listen), best first. Nil means
 	// "msl.channel.1" when dialling, and "msl.channel.1", "msl" and none when listening.
 	Subprotocols []string
+}
+
+// Defaults are the transports that this package brings: tcp, ws and wss.
+func Defaults() []Transport { return []Transport{TCP{}, WebSocket{}} }
+
+// A SchemeError says that there is no transport for a URL's scheme.
+type SchemeError struct {
+	Scheme string
+	Have   []string // schemes there are
+}
+
+func (e *SchemeError) Error() string {
+	return fmt.Sprintf("transport: no transport for scheme %q (there are: %s)", e.Scheme, strings.Join(e.Have, ", "))
+}
+
+// Find parses rawURL and gives the first transport of opts for its scheme. The
+// error is a *[SchemeError] if there is none.
+func Find(rawURL string, opts *Options) (Transport, *url.URL, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, nil, fmt.Errorf("transport: %w", err)
+	}
+	list := Defaults()
+	if opts != nil && opts.Transports != nil {
+		list = opts.Transports
+	}
+	var have []string
+	for _, t := range list {
+		if slices.Contains(t.Schemes(), u.Scheme) {
+			return t, u, nil
+		}
+		have = append(have, t.Schemes()...)
+	}
+	return nil, nil, &SchemeError{u.Scheme, have}
+}
+
+// Dial connects to rawURL with the transport for its scheme; opts may be nil.
+// ctx bounds the dial only, not the connection.
+func Dial(ctx context.Context, rawURL string, opts *Options) (Conn, error) {
+	t, u, err := Find(rawURL, opts)
+	if err != nil {
+		return nil, err
+	}
+	c, err := t.Dial(ctx, u, orZero(opts))
+	if err != nil {
+		return nil, fmt.Errorf("transport: dial %s: %w", u.Redacted(), err)
+	}
+	return c, nil
+}
+
+// Listen listens on rawURL with the transport for its scheme; opts may be nil.
+// Port 0 means any free one, see [Listener]. ctx bounds the call only.
+func Listen(ctx context.Context, rawURL string, opts *Options) (Listener, error) {
+	t, u, err := Find(rawURL, opts)
+	if err != nil {
+		return nil, err
+	}
+	l, err := t.Listen(ctx, u, orZero(opts))
+	if err != nil {
+		return nil, fmt.Errorf("transport: listen %s: %w", u.Redacted(), err)
+	}
+	return l, nil
+}
+
+func orZero(opts *Options) *Options {
+	if opts == nil {
+		return &Options{}
+	}
+	return opts
 }

@@ -1,11 +1,18 @@
 // Package entityauth has the entity authentication schemes (spec 05), one file
 // each. A scheme is a value in a configuration; adding one edits nothing else.
+//
+// The shipped kinds of [Data] are values that may be compared with ==, so that
+// no two different ones count as the same because their names, joined from
+// parts, look alike. The exceptions are PROVISIONED and MT_PROTECTED data, which
+// are pointers.
 package entityauth
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/protocol/token"
 )
@@ -32,7 +39,9 @@ type Scheme interface {
 	Parse(authdata framing.Object) (Data, error)
 	// Context gives the crypto context of an entity, our own or another's,
 	// after asking whether it is revoked, whether it may use this scheme, and
-	// then for its keys, in this order (spec 05 section 3).
+	// then for its keys, in this order (spec 05 section 3). Bytes that are no
+	// header, as in the channel's AUTH and rekey frames, are signed and
+	// verified with the same context.
 	Context(ctx context.Context, d Data, p Policy) (mslcrypto.Context, error)
 }
 
@@ -45,10 +54,51 @@ type Policy struct {
 	Permitted func(ctx context.Context, identity, scheme string) bool
 }
 
-// Schemes is what a network accepts, each name once.
-type Schemes []Scheme
+// Check asks both questions, revocation first. Schemes whose identity is joined
+// from parts ask about the part that has the keys.
+func (p Policy) Check(ctx context.Context, identity, scheme string) error {
+	if p.Revoked != nil {
+		if err := p.Revoked(ctx, identity); err != nil {
+			return lookupError(ctx, mslerr.EntityRevoked, err)
+		}
+	}
+	if p.Permitted != nil && !p.Permitted(ctx, identity, scheme) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return mslerr.New(mslerr.IncorrectEntityAuthData, "entity may not use scheme %s", scheme)
+	}
+	return nil
+}
 
 // EntityOf is the entity that d names.
 func EntityOf(d Data) token.Entity {
 	return token.Entity{Scheme: d.Scheme(), Identity: d.Identity()}
+}
+
+// lookupError gives the error of a callback the code that belongs to its
+// failure, unless it is one of MSL's own, or the end of ctx.
+func lookupError(ctx context.Context, code mslerr.Code, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var c mslerr.Code
+	if errors.As(err, &c) {
+		return mslerr.Wrap(c, err)
+	}
+	return mslerr.Wrap(code, err)
+}
+
+// wrongData is what a scheme says of data that another one parsed.
+func wrongData(s Scheme, d Data) error {
+	return mslerr.New(mslerr.InternalException, "scheme %s was given data %T", s.Name(), d)
+}
+
+// member is a mandatory member of entity authentication data.
+func member[T framing.Value](o framing.Object, name string) (T, error) {
+	v, err := framing.Get[T](o, name)
+	if err != nil {
+		return v, mslerr.Wrap(mslerr.ParseError, err)
+	}
+	return v, nil
 }

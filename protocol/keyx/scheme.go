@@ -1,11 +1,16 @@
 // Package keyx has the key exchange schemes (spec 07), one file each. A scheme
 // is a value in a configuration; adding one edits nothing else.
+//
+// The master token that carries the keys of an exchange is made by the caller,
+// so that every scheme does it alike.
 package keyx
 
 import (
 	"context"
+	"crypto/rand"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/protocol/token"
 )
@@ -24,6 +29,13 @@ type Scheme interface {
 	Complete(ctx context.Context, o Offer, keydata framing.Object, p Parties) (*Result, error)
 }
 
+// A Ranker is a [Scheme] that prefers some of the requests it understands to
+// others, whatever their order in the message.
+type Ranker interface {
+	// Rank orders requests; the lowest is answered first.
+	Rank(r Request) int
+}
+
 // Parties is who exchanges keys.
 type Parties struct {
 	// Requester and Responder are named by the entity authentication data of
@@ -37,7 +49,8 @@ type Parties struct {
 	TokenContext mslcrypto.Context
 }
 
-// An Offer is a key request of our own, with its private state.
+// An Offer is a key request of our own, with its private state. It is used by
+// one goroutine at a time.
 type Offer interface {
 	Scheme() string
 	KeyData() framing.Object
@@ -51,6 +64,7 @@ type Request interface {
 
 // An Answer is what the responder of an exchange gets.
 type Answer struct {
+	Scheme  string
 	KeyData framing.Object // for the response
 	Result
 }
@@ -60,23 +74,43 @@ type Answer struct {
 type Result struct {
 	Keys mslcrypto.SessionKeys
 	// Exporter gives a further secret of the exchange, nil if the scheme has
-	// none. It may be called until Erase.
+	// none. It may be called until its Erase.
 	Exporter *Exporter
-}
-
-// An Exporter derives secrets from a key exchange for other uses than the
-// session keys; the channel takes its secret from it (channel set-up 4.9).
-type Exporter struct {
-	export func(context string, length int) ([]byte, error)
-}
-
-// Export derives length bytes for the given context.
-func (e *Exporter) Export(context string, length int) ([]byte, error) {
-	return e.export(context, length)
 }
 
 // Policy says whether an entity may use a key exchange scheme; nil allows all.
 type Policy func(ctx context.Context, identity, scheme string) bool
 
-// Schemes is what a network enables, in order of preference, each name once.
-type Schemes []Scheme
+// newSessionKeys draws the keys of a new session.
+func newSessionKeys() mslcrypto.SessionKeys {
+	k := mslcrypto.SessionKeys{
+		Encryption: make(mslcrypto.Key, mslcrypto.EncryptionKeySize),
+		Signature:  make(mslcrypto.Key, mslcrypto.SignatureKeySize),
+	}
+	_, _ = rand.Read(k.Encryption)
+	_, _ = rand.Read(k.Signature)
+	return k
+}
+
+// checkSessionKeys refuses keys of other sizes than spec 07 has.
+func checkSessionKeys(k mslcrypto.SessionKeys) error {
+	if len(k.Encryption) != mslcrypto.EncryptionKeySize || len(k.Signature) != mslcrypto.SignatureKeySize {
+		return mslerr.New(mslerr.SessionKeyCreationFailure, "session keys of %d and %d bytes, not %d and %d",
+			len(k.Encryption), len(k.Signature), mslcrypto.EncryptionKeySize, mslcrypto.SignatureKeySize)
+	}
+	return nil
+}
+
+// wrongData is what a scheme says of a request or offer that another one made.
+func wrongData(scheme string, v any) error {
+	return mslerr.New(mslerr.InternalException, "scheme %s was given %T", scheme, v)
+}
+
+// member is a mandatory member of key exchange data.
+func member[T framing.Value](o framing.Object, name string) (T, error) {
+	v, err := framing.Get[T](o, name)
+	if err != nil {
+		return v, mslerr.Wrap(mslerr.ParseError, err)
+	}
+	return v, nil
+}

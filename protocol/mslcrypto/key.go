@@ -28,6 +28,15 @@ func (Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // Erase overwrites the key with zeros.
 func (k Key) Erase() { clear(k) }
 
+// hidden is embedded by what holds keys: it prints as redacted, whatever the verb.
+type hidden struct{}
+
+// Format hides the keys.
+func (hidden) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// LogValue hides the keys.
+func (hidden) LogValue() slog.Value { return slog.StringValue(redacted) }
+
 // SessionKeys are the two keys inside a master token: AES-128 for encryption,
 // 32 bytes of HMAC-SHA256 (or an AES-CMAC key) for signatures.
 type SessionKeys struct {

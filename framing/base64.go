@@ -1,0 +1,50 @@
+package framing
+
+import (
+	"encoding/base64"
+	"strings"
+)
+
+// Base64 of spec 01 section 6. Reading skips SP, TAB, CR and LF, wants padding,
+// and ignores discarded bits that are not zero; package encoding/base64 agrees
+// but for SP and TAB.
+
+const badBase64 = "invalid Base64"
+
+var base64Space = strings.NewReplacer(" ", "", "\t", "")
+
+// DecodeBase64 decodes standard padded Base64, the form of every binary member
+// in JSON. The empty string is empty binary, not an error.
+func DecodeBase64(s string) ([]byte, error) {
+	if strings.IndexByte(s, ' ') >= 0 || strings.IndexByte(s, '\t') >= 0 {
+		s = base64Space.Replace(s)
+	}
+	b, err := base64.StdEncoding.DecodeString(s)
+	if err != nil {
+		return nil, syntaxErrorOf(err)
+	}
+	return b, nil
+}
+
+// DecodeBase64URL decodes the alphabet of JSON Web Key and JSON Web Encryption.
+// As the other stacks do, it takes either alphabet, with or without padding.
+func DecodeBase64URL(s string) ([]byte, error) {
+	s = base64URLAlphabet.Replace(s)
+	if n := len(s) % 4; n != 0 {
+		s += "===="[n:]
+	}
+	return DecodeBase64(s)
+}
+
+var base64URLAlphabet = strings.NewReplacer("-", "+", "_", "/")
+
+// EncodeBase64URL encodes for JSON Web Key and JSON Web Encryption, without padding.
+func EncodeBase64URL(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+func syntaxErrorOf(err error) error {
+	e := &SyntaxError{Reason: badBase64}
+	if at, ok := err.(base64.CorruptInputError); ok {
+		e.Offset = int(at)
+	}
+	return e
+}

@@ -1,0 +1,161 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/net/nettest"
+)
+
+func TestTCPNettest(t *testing.T) {
+	nettest.TestConn(t, func() (a, b net.Conn, stop func(), err error) {
+		a, b = connect(t, "tcp://127.0.0.1:0", nil, nil)
+		return a, b, func() { a.Close(); b.Close() }, nil
+	})
+}
+
+func TestTCPDialEndsWithContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Dial(ctx, "tcp://127.0.0.1:1", nil); err == nil || ctx.Err() == nil {
+		t.Fatalf("Dial: %v", err)
+	}
+}
+
+func TestTCPConnOutlivesDialContextAndListener(t *testing.T) {
+	l, err := Listen(t.Context(), "tcp://127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	a, err := Dial(ctx, l.URL(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	b, err := l.Accept(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	l.Close()
+	a.Write([]byte("hello"))
+	a.Close()
+	if got, err := io.ReadAll(b); string(got) != "hello" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	b.Close()
+}
+
+func TestTCPTryWrite(t *testing.T) {
+	a, b := connect(t, "tcp://127.0.0.1:0", nil, nil)
+	w, ok := a.(TryWriter)
+	if !ok {
+		t.Skip("no TryWrite on this system")
+	}
+	p := make([]byte, 64<<10)
+	sent := 0
+	for {
+		n, err := w.TryWrite(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break // full, and it did not wait
+		}
+		sent += n
+	}
+	go func() { a.Write([]byte("!")); a.Close() }()
+	got, err := io.ReadAll(b)
+	if len(got) != sent+1 || err != nil {
+		t.Errorf("sent %d, received %d, %v", sent, len(got), err)
+	}
+	for range 100 { // until the reset has come
+		if _, err = w.TryWrite(p); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, net.ErrClosed) {
+		t.Errorf("TryWrite after Close: %v", err)
+	}
+}
+
+func TestTCPWaitRead(t *testing.T) {
+	a, b := connect(t, "tcp://127.0.0.1:0", nil, nil)
+	w, ok := a.(WaitReader)
+	if !ok {
+		t.Skip("no WaitRead on this system")
+	}
+	done := make(chan error)
+	wait := func() { done <- w.WaitRead() }
+	b.Write([]byte("ab"))
+	go wait()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	go wait() // there already: the poller will not tell again
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	io.ReadFull(a, make([]byte, 2))
+	go wait()
+	b.Write([]byte("c"))
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	a.Read(make([]byte, 1))
+
+	go wait()
+	a.SetReadDeadline(time.Now().Add(-time.Second))
+	var ne net.Error
+	if err := <-done; !errors.As(err, &ne) || !ne.Timeout() {
+		t.Fatalf("after the deadline: %v", err)
+	}
+	a.SetReadDeadline(time.Time{})
+	go wait()
+	a.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Fatalf("after Close: %v", err)
+	}
+}
+
+func TestTCPWaitReadSeesEndAndReset(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		a, b := connect(t, "tcp://127.0.0.1:0", nil, nil)
+		w, ok := a.(WaitReader)
+		if !ok {
+			t.Skip("no WaitRead on this system")
+		}
+		if reset {
+			b.(*tcpConn).SetLinger(0)
+		}
+		b.Close()
+		err := w.WaitRead()
+		if err == nil {
+			_, err = a.Read(make([]byte, 1))
+		}
+		if reset == (err == io.EOF) || err == nil {
+			t.Errorf("reset %v: %v", reset, err)
+		}
+	}
+}
+
+func TestTCPSocketCallsAllocateNothing(t *testing.T) {
+	a, b := connect(t, "tcp://127.0.0.1:0", nil, nil)
+	w, ok := a.(TryWriter)
+	if !ok {
+		t.Skip("no TryWrite on this system")
+	}
+	p := make([]byte, 100)
+	if n := testing.AllocsPerRun(100, func() {
+		w.TryWrite(p)
+		b.(WaitReader).WaitRead()
+		io.ReadFull(b, p)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -1,0 +1,115 @@
+//go:build unix
+
+package transport
+
+import (
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// A socket makes system calls that package net has no method for. The
+// functions that RawConn calls back are made once: a call allocates nothing.
+type socket struct {
+	conn net.Conn
+	raw  syscall.RawConn
+
+	writeMu  sync.Mutex // guards what follows
+	tryWrite func(fd uintptr) bool
+	p        []byte
+	n        int
+	writeErr error
+
+	readMu  sync.Mutex // guards what follows
+	peek    func(fd uintptr) bool
+	first   bool
+	one     [1]byte
+	readErr error
+}
+
+func (s *socket) init(c *net.TCPConn) (err error) {
+	s.conn = c
+	s.raw, err = c.SyscallConn()
+	s.tryWrite = s.writeOnce
+	s.peek = s.peekOnce
+	return err
+}
+
+// TryWrite implements [TryWriter].
+func (s *socket) TryWrite(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	s.p, s.n, s.writeErr = p, 0, nil
+	err := s.raw.Write(s.tryWrite)
+	s.p = nil
+	if err != nil {
+		return 0, err
+	}
+	if s.writeErr != nil {
+		return 0, s.opError("write", s.writeErr)
+	}
+	return s.n, nil
+}
+
+func (s *socket) writeOnce(fd uintptr) bool {
+	for {
+		n, err := syscall.Write(int(fd), s.p)
+		switch err {
+		case nil:
+			s.n = n
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+		default:
+			s.writeErr = err
+		}
+		return true // never wait
+	}
+}
+
+// WaitRead implements [WaitReader].
+func (s *socket) WaitRead() error {
+	s.readMu.Lock()
+	defer s.readMu.Unlock()
+	s.first, s.readErr = true, nil
+	if err := s.raw.Read(s.peek); err != nil {
+		return err
+	}
+	if s.readErr != nil {
+		return s.opError("read", s.readErr)
+	}
+	return nil
+}
+
+// peekOnce asks the kernel the first time, because the poller tells only of
+// bytes that come after it was asked. The second time the poller has told.
+func (s *socket) peekOnce(fd uintptr) bool {
+	if !s.first {
+		return true
+	}
+	s.first = false
+	for {
+		_, _, err := syscall.Recvfrom(int(fd), s.one[:], syscall.MSG_PEEK)
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return false
+		case nil:
+		default:
+			s.readErr = err // the kernel tells it only once
+		}
+		return true
+	}
+}
+
+func (s *socket) opError(op string, err error) error {
+	return &net.OpError{
+		Op: op, Net: "tcp", Source: s.conn.LocalAddr(), Addr: s.conn.RemoteAddr(),
+		Err: os.NewSyscallError(op, err),
+	}
+}
