@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,37 +11,41 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/mslgo/msl/protocol/entityauth"
+	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/session"
 )
 
-// Trust says who a remote has to be. The zero choice trusts nobody: there is
-// no dialling without naming whom to trust. Implementations are safe for
-// concurrent use.
-type Trust interface {
-	// Known returns the identities that may answer to a name: a service's
-	// name, or a peer's fingerprint. Empty means that none is known.
-	Known(name string) ([]string, error)
-	// FirstUse says whether an unknown name may be pinned to whoever answers
-	// first and proves its key.
-	FirstUse() bool
-	// Pin is called when an unknown name answered and everything else was
-	// checked. It never replaces a pin.
-	Pin(name, identity string) error
-}
+// Trust says who has to answer under a name: a service's name, or the
+// fingerprint of a peer. There is no dialling without it.
+type Trust = session.Trust
 
-// Pinned trusts these identities, under any name, and nobody else.
-func Pinned(identities ...string) Trust { return pinned(slices.Clone(identities)) }
+// Pinned trusts the identities with these fingerprints and nobody else: any one
+// of them by its own name, and if it is the only one, also under the name of
+// a service.
+func Pinned(fingerprints ...string) Trust { return pinned(slices.Clone(fingerprints)) }
 
 type pinned []string
 
-func (p pinned) Known(string) ([]string, error) { return p, nil }
-func (pinned) FirstUse() bool                   { return false }
-func (pinned) Pin(name, _ string) error {
-	return fmt.Errorf("peer: %q is not among the pinned identities", name)
+func (p pinned) Expect(_ context.Context, name string) (token.Entity, error) {
+	switch {
+	case slices.Contains(p, name):
+		return entity(name), nil
+	case len(p) == 1:
+		return entity(p[0]), nil
+	}
+	return token.Entity{}, fmt.Errorf("peer: %q is not among the %d pinned identities", name, len(p))
+}
+
+func (pinned) Pin(_ context.Context, name string, _ token.Entity) error {
+	return fmt.Errorf("peer: %q cannot be pinned: the pins are fixed", name)
 }
 
 // PinOnFirstUse trusts, for each name, the identity that answered first, as SSH
-// does. It protects every contact but the first. The pins lie in the file at
-// path, one "name identity" a line, which a person may edit; programs may share it.
+// does: it protects every contact but the first. The pins lie in the file at
+// path, one "name fingerprint" a line, which a person may edit; programs may
+// share it.
 func PinOnFirstUse(path string) Trust { return &pinFile{path: path} }
 
 type pinFile struct {
@@ -48,18 +53,17 @@ type pinFile struct {
 	mu   sync.Mutex
 }
 
-func (p *pinFile) FirstUse() bool { return true }
-
-func (p *pinFile) Known(name string) ([]string, error) {
+func (p *pinFile) Expect(_ context.Context, name string) (token.Entity, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id, err := p.find(name)
-	if err != nil || id == "" {
-		return nil, err
+	fingerprint, err := p.find(name)
+	if err != nil || fingerprint == "" {
+		return token.Entity{}, err
 	}
-	return []string{id}, nil
+	return entity(fingerprint), nil
 }
 
+// find returns the pin of a name, "" if it has none.
 func (p *pinFile) find(name string) (string, error) {
 	f, err := os.Open(p.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -75,7 +79,7 @@ func (p *pinFile) find(name string) (string, error) {
 		switch fields := strings.Fields(text); {
 		case len(fields) == 0:
 		case len(fields) != 2:
-			return "", fmt.Errorf("peer: %s:%d: want a name and an identity", p.path, n)
+			return "", fmt.Errorf("peer: %s:%d: want a name and a fingerprint", p.path, n)
 		case fields[0] == name:
 			return fields[1], nil // the first line wins: a pin is never replaced
 		}
@@ -86,48 +90,46 @@ func (p *pinFile) find(name string) (string, error) {
 	return "", nil
 }
 
-func (p *pinFile) Pin(name, identity string) error {
+func (p *pinFile) Pin(_ context.Context, name string, e token.Entity) error {
 	if name == "" || strings.ContainsAny(name, " \t\r\n#") {
 		return fmt.Errorf("peer: %q cannot be pinned: a name has no white space and no '#'", name)
 	}
+	if e.Scheme != ed25519Scheme {
+		return fmt.Errorf("peer: %q cannot be pinned: its scheme %s carries no key that names itself", name, e.Scheme)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := os.MkdirAll(filepath.Dir(p.path), 0o700); err != nil {
-		return fmt.Errorf("peer: keeping the pin: %w", err)
-	}
-	// One short write in append mode is atomic between programs; if two pin
-	// the same name at once, both then read the line that came first.
-	f, err := os.OpenFile(p.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("peer: keeping the pin: %w", err)
-	}
-	_, err = f.WriteString(name + " " + identity + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := p.append(name + " " + e.Identity + "\n"); err != nil {
 		return fmt.Errorf("peer: keeping the pin: %w", err)
 	}
 	known, err := p.find(name)
 	if err != nil {
 		return err
 	}
-	if known != identity {
-		return &ChangedIdentityError{Name: name, Known: []string{known}, Got: identity}
+	if known != e.Identity { // another program pinned somebody else meanwhile
+		return fmt.Errorf("peer: %q was pinned to %s just now, but %s answered: %w", name, known, e.Identity, session.ErrUntrusted)
 	}
 	return nil
 }
 
-// A ChangedIdentityError refuses a remote that is somebody else than the name's
-// pin: its key was changed, or somebody sits in between. The stack never
-// replaces a pin; a person does.
-type ChangedIdentityError struct {
-	Name  string
-	Known []string // who the name belongs to
-	Got   string   // who answered; "" if that is not known
+// append adds a line. One short write in append mode is atomic between
+// programs; if two pin one name at once, both then read the line that came first.
+func (p *pinFile) append(line string) error {
+	if err := os.MkdirAll(filepath.Dir(p.path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(p.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
-func (e *ChangedIdentityError) Error() string {
-	known := strings.Join(e.Known, " or ")
-	if e.Got == "" {
-		return fmt.Sprintf("peer: %q did not prove to be %s", e.Name, known)
-	}
-	return fmt.Sprintf("peer: %q is known as %s, but %s answered: its key was changed, or somebody sits in between", e.Name, known, e.Got)
+// entity is the owner of an Ed25519 fingerprint.
+func entity(fingerprint string) token.Entity {
+	return token.Entity{Scheme: ed25519Scheme, Identity: fingerprint}
 }
+
+// ed25519Scheme is the scheme of identities that name themselves.
+var ed25519Scheme = entityauth.Ed25519Data{}.Scheme()
