@@ -66,6 +66,7 @@ func (h HPKE) kem(id uint16) (hpke.KEM, error) {
 }
 
 type hpkeOffer struct {
+	redacted
 	kem     uint16
 	public  []byte
 	private hpke.PrivateKey // nil once used
@@ -93,7 +94,7 @@ func (h HPKE) Offer(context.Context, Parties) ([]Offer, error) {
 	if err != nil {
 		return nil, mslerr.Wrap(mslerr.GenerateKeyError, err)
 	}
-	return []Offer{&hpkeOffer{id, private.PublicKey().Bytes(), private}}, nil
+	return []Offer{&hpkeOffer{kem: id, public: private.PublicKey().Bytes(), private: private}}, nil
 }
 
 type hpkeRequest struct {

@@ -112,7 +112,7 @@ func TestHPKEVectors(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				return &hpkeOffer{v.kem, private.PublicKey().Bytes(), private}
+				return &hpkeOffer{kem: v.kem, public: private.PublicKey().Bytes(), private: private}
 			}
 			public := offer().public
 			enc := v.encapsulate(public)
