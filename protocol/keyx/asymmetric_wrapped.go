@@ -169,7 +169,7 @@ func (AsymmetricWrapped) ParseRequest(keydata framing.Object) (Request, error) {
 }
 
 // wrapping is what a mechanism wraps with; one of the keys is nil.
-func (m Mechanism) wrapping(private *rsa.PrivateKey, public *rsa.PublicKey) Wrapper {
+func (m Mechanism) wrapping(private *rsa.PrivateKey, public *rsa.PublicKey) wrapper {
 	w := &mslcrypto.RSAWrapping{Private: private, Public: public}
 	switch m {
 	case MechanismJWKRSAES:
@@ -180,7 +180,7 @@ func (m Mechanism) wrapping(private *rsa.PrivateKey, public *rsa.PublicKey) Wrap
 	return w
 }
 
-func (m Mechanism) wrap(w Wrapper, f keyForm, key mslcrypto.Key) ([]byte, error) {
+func (m Mechanism) wrap(w wrapper, f keyForm, key mslcrypto.Key) ([]byte, error) {
 	if m == MechanismRSA {
 		return w.Wrap(key)
 	}
@@ -189,7 +189,7 @@ func (m Mechanism) wrap(w Wrapper, f keyForm, key mslcrypto.Key) ([]byte, error)
 
 // unwrap gives the key. Under mechanism RSA the JavaScript stack wraps JSON Web
 // Keys like under JWK_RSA, which cannot have the length of a bare key.
-func (m Mechanism) unwrap(w Wrapper, f keyForm, wrapped []byte) (mslcrypto.Key, error) {
+func (m Mechanism) unwrap(w wrapper, f keyForm, wrapped []byte) (mslcrypto.Key, error) {
 	if m != MechanismRSA {
 		return f.unwrapJWK(w, wrapped, mslerr.SessionKeyCreationFailure)
 	}

@@ -17,7 +17,7 @@ var jweRung = rung{
 	name:      "JWE_LADDER",
 	withUsage: true,
 	keyID:     randomKeyID,
-	wrapping: func(key mslcrypto.Context) Wrapper {
+	wrapping: func(key mslcrypto.Context) wrapper {
 		return &mslcrypto.JWE{Key: key, Algorithm: mslcrypto.JWEA128KW}
 	},
 }

@@ -6,9 +6,8 @@ import (
 	"github.com/mslgo/msl/protocol/mslcrypto"
 )
 
-// A Wrapper protects keys; every mslcrypto.Context is one. It may be used
-// concurrently.
-type Wrapper interface {
+// wrapper is a context of which only Wrap and Unwrap are used.
+type wrapper interface {
 	Wrap(key []byte) ([]byte, error)
 	Unwrap(wrapped []byte) ([]byte, error)
 }
@@ -29,7 +28,7 @@ var (
 )
 
 // wrapJWK wraps the description of key; id is its "kid", or empty.
-func (f keyForm) wrapJWK(w Wrapper, key mslcrypto.Key, withUsage bool, id string) ([]byte, error) {
+func (f keyForm) wrapJWK(w wrapper, key mslcrypto.Key, withUsage bool, id string) ([]byte, error) {
 	k := &mslcrypto.JWK{Type: mslcrypto.JWKTypeOctets, Algorithm: f.algorithm, Key: key, KeyID: id}
 	if withUsage {
 		k.Usage = f.usage
@@ -48,7 +47,7 @@ func (f keyForm) wrapJWK(w Wrapper, key mslcrypto.Key, withUsage bool, id string
 // "kid" are not looked at, since stacks differ in them; the algorithm, if it is
 // named, and the size must be right. notObject is the code for what is no
 // description at all.
-func (f keyForm) unwrapJWK(w Wrapper, wrapped []byte, notObject mslerr.Code) (mslcrypto.Key, error) {
+func (f keyForm) unwrapJWK(w wrapper, wrapped []byte, notObject mslerr.Code) (mslcrypto.Key, error) {
 	encoded, err := w.Unwrap(wrapped)
 	if err != nil {
 		return nil, err

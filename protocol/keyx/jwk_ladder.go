@@ -14,7 +14,7 @@ var jwkRung = rung{
 	name:      "JWK_LADDER",
 	withUsage: false,
 	keyID:     func() string { return "wrapKeyId" },
-	wrapping: func(key mslcrypto.Context) Wrapper {
+	wrapping: func(key mslcrypto.Context) wrapper {
 		return &mslcrypto.JWKWrapping{Key: key}
 	},
 }

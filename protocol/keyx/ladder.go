@@ -7,6 +7,7 @@ import (
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/mslcrypto"
+	"github.com/mslgo/msl/protocol/token"
 )
 
 // wrapKeySize is the size of a ladder's wrapping key, in bytes.
@@ -28,9 +29,8 @@ type Ladder struct {
 	// PSK gives the context of the requester's pre-shared keys. Nil: mechanism
 	// PSK is mslerr.UnsupportedKeyxMechanism.
 	PSK PSKContext
-	// Issuer wraps and unwraps wrapdata; all servers of a service have the same,
-	// usually with the token keys. A responder needs it.
-	Issuer Wrapper
+	// TokenKeys wrap and unwrap wrapdata. A responder needs them.
+	TokenKeys *token.Keys
 	// Repository keeps the wrapping keys of a requester, who needs it.
 	Repository Repository
 }
@@ -40,7 +40,7 @@ type rung struct {
 	name      string
 	withUsage bool
 	keyID     func() string                       // of a new wrapping key
-	wrapping  func(key mslcrypto.Context) Wrapper // of JSON Web Keys, under key
+	wrapping  func(key mslcrypto.Context) wrapper // of JSON Web Keys, under key
 }
 
 // ladderRequest is a request, and an offer too: its private state is in the
@@ -119,14 +119,14 @@ func (l Ladder) answer(ctx context.Context, r rung, request Request, p Parties) 
 	if !ok {
 		return nil, wrongData(r.name, request)
 	}
-	if l.Issuer == nil {
-		return nil, mslerr.New(mslerr.WrapNotSupported, "%s needs keys of the issuer", r.name)
+	if l.TokenKeys.Primary() == nil {
+		return nil, mslerr.New(mslerr.WrapNotSupported, "%s needs token keys", r.name)
 	}
 	kw := make(mslcrypto.Key, wrapKeySize)
 	defer kw.Erase()
 	_, _ = rand.Read(kw)
 	keys := newSessionKeys()
-	wrapdata, err := l.Issuer.Wrap(kw)
+	wrapdata, err := l.TokenKeys.Primary().Wrap(kw)
 	if err != nil {
 		return nil, err
 	}
@@ -136,11 +136,11 @@ func (l Ladder) answer(ctx context.Context, r rung, request Request, p Parties) 
 		above, err = l.psk(ctx, p)
 	} else {
 		var previous mslcrypto.Key
-		if previous, err = l.Issuer.Unwrap([]byte(ask.wrapdata)); err != nil {
+		if previous, err = l.TokenKeys.Unwrap([]byte(ask.wrapdata)); err != nil {
 			return nil, err
 		}
-		defer previous.Erase()
 		above, err = mslcrypto.NewAESWrapping(previous)
+		previous.Erase()
 	}
 	if err != nil {
 		return nil, err

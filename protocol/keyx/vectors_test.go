@@ -96,14 +96,14 @@ func testPSK(t testing.TB, identity string, keys symmetricKeys) PSKContext {
 }
 
 // server has all schemes.
-func server(psk PSKContext, issuer Wrapper) Schemes {
+func server(psk PSKContext, keys *token.Keys) Schemes {
 	return Schemes{
 		HPKE{},
 		SymmetricWrapped{PSK: psk},
 		AsymmetricWrapped{InsecurePKCS1: true},
 		DiffieHellman{Parameters: []DHParameters{MODP2048("group14")}},
-		JWELadder{PSK: psk, Issuer: issuer},
-		JWKLadder{PSK: psk, Issuer: issuer},
+		JWELadder{PSK: psk, TokenKeys: keys},
+		JWKLadder{PSK: psk, TokenKeys: keys},
 	}
 }
 
@@ -118,8 +118,7 @@ func bigHex(t *testing.T, s string) *big.Int {
 
 func TestExchangeVectors(t *testing.T) {
 	all := loadVectors(t)
-	issuer := all.TokenKeys.context(t, "msl.server")
-	keys := token.NewKeys(issuer)
+	keys := token.NewKeys(all.TokenKeys.context(t, "msl.server"))
 	for _, v := range all.Exchanges {
 		t.Run(v.Case, func(t *testing.T) {
 			var psk PSKContext
@@ -135,7 +134,7 @@ func TestExchangeVectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			request, err := server(psk, issuer).ParseRequest(o)
+			request, err := server(psk, keys).ParseRequest(o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,7 +167,7 @@ func TestExchangeVectors(t *testing.T) {
 				return nil
 			}
 			offer := makeOffer()
-			if again, err := server(psk, issuer).ParseRequest(throughWire(t, RequestObject(offer))); err != nil {
+			if again, err := server(psk, keys).ParseRequest(throughWire(t, RequestObject(offer))); err != nil {
 				t.Error(err)
 			} else if a, ok := again.(asymmetricRequest); ok {
 				if b := request.(asymmetricRequest); !a.public.Equal(b.public) || a.mechanism != b.mechanism || a.keyPairID != b.keyPairID {
@@ -235,7 +234,7 @@ func TestExchangeVectors(t *testing.T) {
 
 			// Our server answers the peer's request, and our client completes that.
 			if psk != nil || v.Scheme == "DIFFIE_HELLMAN" || v.Scheme == "ASYMMETRIC_WRAPPED" {
-				exchangeOffers(t, client, server(psk, issuer), []Offer{makeOffer()}, p)
+				exchangeOffers(t, client, server(psk, keys), []Offer{makeOffer()}, p)
 			}
 		})
 	}
@@ -247,10 +246,9 @@ func (v symmetricKeys) equal(encryption, hmac []byte) bool {
 
 func TestRejectedVectors(t *testing.T) {
 	all := loadVectors(t)
-	issuer := all.TokenKeys.context(t, "msl.server")
-	keys := token.NewKeys(issuer)
+	keys := token.NewKeys(all.TokenKeys.context(t, "msl.server"))
 	first := all.Exchanges[0].Secrets
-	ss := server(testPSK(t, first.PSKIdentity, symmetricKeys{first.KPE, first.KPH, first.KPW}), issuer)
+	ss := server(testPSK(t, first.PSKIdentity, symmetricKeys{first.KPE, first.KPH, first.KPW}), keys)
 	for _, v := range all.Rejected {
 		t.Run(v.Case, func(t *testing.T) {
 			o, err := framing.Decode([]byte(v.Request))
