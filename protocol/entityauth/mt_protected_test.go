@@ -56,6 +56,9 @@ func TestMTProtected(t *testing.T) {
 	if parsed.Scheme() != "MT_PROTECTED" || parsed.Identity() != "PSK-CLIENT-1" || s.Encrypts() || s.Protects() {
 		t.Errorf("%s %s", parsed.Scheme(), parsed.Identity())
 	}
+	if e := EntityOf(parsed); e != (token.Entity{Scheme: "PSK", Identity: "PSK-CLIENT-1"}) {
+		t.Errorf("entity %v", e)
+	}
 	if parsed.(*MTProtectedData).Inner() != Data(NewPSKData("PSK-CLIENT-1")) {
 		t.Error("other data inside")
 	}

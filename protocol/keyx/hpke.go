@@ -212,10 +212,14 @@ func hpkeResult(export func(context string, length int) ([]byte, error), p Parti
 
 // hpkeNames is L(scheme) || L(identity) of the requester, then of the responder,
 // where L(b) is u16(length) || b: who is not in the keys cannot be mistaken for
-// who is (channel set-up, X15).
+// who is (channel set-up, X15). An entity of scheme PROVISIONED has no name yet,
+// although the responder may have given it one.
 func hpkeNames(p Parties) ([]byte, error) {
 	var names []byte
 	for _, e := range []token.Entity{p.Requester, p.Responder} {
+		if e.Scheme == "PROVISIONED" {
+			e.Identity = ""
+		}
 		for _, s := range []string{e.Scheme, e.Identity} {
 			if len(s) > math.MaxUint16 {
 				return nil, mslerr.New(mslerr.KeyxIncorrectData, "name of %d bytes; the limit is %d", len(s), math.MaxUint16)
