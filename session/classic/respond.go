@@ -334,15 +334,42 @@ func (m *Incoming) respond(ctx context.Context, mode mode, answer *Message, coun
 // checkProtection is 9.2 step 2: an answer is never downgraded.
 func (x *exchange) checkProtection() error {
 	p, err := x.network.Protection(&x.out.spec)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case x.m.protected() && !p.PayloadProtected:
+	}
+	return x.m.within(p)
+}
+
+func (m *Message) within(p message.Protection) error {
+	switch {
+	case m.protected() && !p.PayloadProtected:
 		return mslerr.New(mslerr.ResponseRequiresIntegrityProtection, "no keys")
-	case x.m.encrypted() && !p.PayloadEncrypted:
+	case m.encrypted() && !p.PayloadEncrypted:
 		return mslerr.New(mslerr.ResponseRequiresEncryption, "no keys")
 	}
 	return nil
+}
+
+// CanAnswer says whether an answer can have the protection, and the user, that
+// answer wants; the error is the one that Respond would send and return. To ask
+// before a request is acted upon spares acting twice, since the other side will
+// get keys and send it again.
+func (m *Incoming) CanAnswer(answer Message) error {
+	h, n := m.Header, m.party.network()
+	if n.PeerToPeer {
+		return nil // we can get keys ourselves
+	}
+	if h.MasterToken != nil || h.Renewable && len(h.KeyRequests) > 0 {
+		return nil
+	}
+	if answer.User != "" {
+		return mslerr.New(mslerr.ResponseRequiresMasterToken, "a user ID token needs a master token")
+	}
+	p, err := n.Protection(&message.HeaderSpec{})
+	if err != nil {
+		return err
+	}
+	return answer.within(p)
 }
 
 // Reject answers with an error header (error of spec 09 section 1), as with

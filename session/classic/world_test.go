@@ -92,6 +92,7 @@ type world struct {
 	served []string // bodies that the application saw whole
 }
 
+// newWorld makes one whose client has the given data; nil: an Ed25519 key.
 func newWorld(t testing.TB, self entityauth.Data) *world {
 	w := &world{t: t, issuer: store.NewMemoryIssuer()}
 	clock := func() time.Time {
@@ -108,17 +109,13 @@ func newWorld(t testing.TB, self entityauth.Data) *world {
 	}}
 	w.holder = store.NewMemory().Holder("test")
 	var scheme entityauth.Scheme
-	switch self := self.(type) {
+	switch self.(type) {
 	case nil:
 		self, scheme = device.Self(), device
-		w.client = &Party{Network: &message.Network{Self: self}}
 	case entityauth.PSKData:
 		scheme = psk
 	default:
 		scheme = entityauth.None{}
-	}
-	if self == nil {
-		self = device.Self()
 	}
 	w.client = &Party{
 		Network: &message.Network{
