@@ -259,7 +259,7 @@ func TestOpenBlocksAtLimit(t *testing.T) {
 		if _, err := w.a.OpenStream(ctx, nil); err != context.DeadlineExceeded {
 			t.Fatal(err)
 		}
-		opened := make(chan error)
+		opened := make(chan error, 1)
 		go func() {
 			s, err := w.a.OpenStream(t.Context(), nil)
 			if err == nil {
@@ -268,10 +268,12 @@ func TestOpenBlocksAtLimit(t *testing.T) {
 			opened <- err
 		}()
 		synctest.Wait()
-		for _, p := range pairs {
-			p[0].Close()
-			p[1].Close()
+		pairs[3][0].CloseWrite()
+		synctest.Wait()
+		if len(opened) > 0 {
+			t.Error("it was open one way still")
 		}
+		pairs[3][1].Close()
 		if err := <-opened; err != nil {
 			t.Error(err)
 		}
@@ -279,6 +281,10 @@ func TestOpenBlocksAtLimit(t *testing.T) {
 			time.Sleep(time.Second)
 			w.b.Shutdown(ctx)
 		}()
+		for _, p := range pairs {
+			p[0].Close()
+			p[1].Close()
+		}
 		for {
 			s, err := w.a.OpenStream(t.Context(), nil)
 			if err == ErrGoingAway {

@@ -34,7 +34,7 @@ func (s *Stream) Delivered(ctx context.Context) error {
 	m, h := s.m, &s.send
 	m.mu.Lock()
 	d := &delivery{
-		s: s, offset: h.sent + uint64(h.pending()), fin: h.state == sendClosing || h.state == sendFinished,
+		s: s, offset: h.sent + uint64(h.queued()), fin: h.state == sendClosing || h.state == sendFinished,
 		moved: make(chan struct{}, 1),
 	}
 	switch {

@@ -126,7 +126,10 @@ func (m *Mux) handleOpen(b []byte) (rest []byte, err error) {
 		s.reset(frame.CodeRefused)
 		return rest, nil
 	}
-	s.label, s.metadata = slices.Clone(o.Label), slices.Clone(o.Metadata)
+	s.label = slices.Clone(o.Label)
+	if len(o.Metadata) > 1 { // more than the number 0
+		s.metadata = slices.Clone(o.Metadata)
+	}
 	m.accept = append(m.accept, s)
 	m.signalAccept()
 	return rest, nil
@@ -190,7 +193,7 @@ func (m *Mux) receive(f *frame.Stream, buf *framing.Buffer) (woke bool, err erro
 // freed gives n bytes of the channel's credit back.
 func (m *Mux) freed(n int) {
 	if n > 0 && m.window.free(n, m.now, m.config.RTT) && m.err == nil {
-		m.maxData = true
+		m.maxData, m.creditDue = true, true
 	}
 }
 

@@ -133,6 +133,7 @@ type Mux struct {
 	quiet     []*Stream // MAX_STREAM_DATA waits
 	urgent    []*Stream // RESET_STREAM or STOP_SENDING waits
 	maxData   bool      // MAX_DATA waits
+	creditDue bool      // that or MAX_STREAM_DATA began to wait, and nobody was told
 
 	// Receiving.
 	window window

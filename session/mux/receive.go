@@ -245,7 +245,7 @@ func (s *Stream) Read(p []byte) (n int, err error) {
 		s.consumed(c)
 		n += c
 	}
-	m.unlockAndWake()
+	m.unlockAfterRead()
 	return n, err
 }
 
@@ -274,7 +274,7 @@ func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
 		m.mu.Lock()
 		h.busy = false
 		s.consumed(c)
-		m.unlockAndWake()
+		m.unlockAfterRead()
 		n += int64(c)
 		if err != nil {
 			return n, err

@@ -24,6 +24,7 @@ func (m *Mux) addControl(s *Stream, bits uint8) {
 	if bits == controlMaxData {
 		if before&controlMaxData == 0 {
 			m.quiet = append(m.quiet, s)
+			m.creditDue = true
 		}
 	} else if before&(controlReset|controlStop) == 0 {
 		m.urgent = append(m.urgent, s)
@@ -95,16 +96,35 @@ func (m *Mux) refresh() {
 		class = frame.Data
 	case len(m.urgent) > 0 || m.goingAway && !m.goawaySent:
 		class = frame.Control
-	case len(m.quiet) > 0 || m.maxData || m.limit-m.limitSent >= (m.config.MaxStreams+3)/4:
+	case len(m.quiet) > 0 || m.maxData || m.maxStreamsDue():
 		class = frame.Quiet
 	}
 	m.waiting.Store(uint32(class))
+}
+
+// maxStreamsDue reports whether MAX_STREAMS is worth a record: the peer has few
+// streams left to open, or could have many more. Else it goes with another one.
+func (m *Mux) maxStreamsDue() bool {
+	many := (m.config.MaxStreams + 3) / 4
+	return m.limit > m.limitSent && (m.limitSent-m.opened < many || m.limit-m.limitSent >= many)
 }
 
 // unlockAndWake ends a change that may have let frames wait.
 func (m *Mux) unlockAndWake() {
 	m.refresh()
 	wake := m.Waiting() != frame.None
+	m.mu.Unlock()
+	if wake {
+		m.config.Wake()
+	}
+}
+
+// unlockAfterRead is unlockAndWake for readers, who let nothing wait but credit.
+// Other frames have their writer already.
+func (m *Mux) unlockAfterRead() {
+	m.refresh()
+	wake := m.creditDue
+	m.creditDue = false
 	m.mu.Unlock()
 	if wake {
 		m.config.Wake()
