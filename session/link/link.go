@@ -9,16 +9,7 @@ package link
 
 import (
 	"github.com/mslgo/msl/framing"
-)
-
-// Class says which account a record is charged to (channel set-up 4.12).
-type Class uint8
-
-// Classes, the higher ones include the lower.
-const (
-	None    Class = iota // nothing waits
-	Control              // frames that are no data: MAX_*, RESET_STREAM, ...
-	Data                 // STREAM, STREAM_OPEN, CONTROL: wait for the retention budget
+	"github.com/mslgo/msl/session/frame"
 )
 
 // A Source gives frames for records and takes those of records that were opened.
@@ -30,13 +21,13 @@ const (
 type Source interface {
 	// Waiting says what waits to be sent. It is cheap and may be called at any
 	// time from any goroutine.
-	Waiting() Class
+	Waiting() frame.Class
 
 	// AppendFrames gives the frames of record number seq: it appends whole
 	// frames, at most room bytes, to dst. Frames above the class most are left
 	// waiting. It returns the class of what it appended. One goroutine at a
 	// time; it must not block on anything that waits for the network.
-	AppendFrames(dst []byte, room int, most Class, seq uint64) ([]byte, Class)
+	AppendFrames(dst []byte, room int, most frame.Class, seq uint64) ([]byte, frame.Class)
 
 	// HandleFrame handles the first frame of b, whose type has been read and
 	// cut off, and returns what follows it in the record. b lies in buf: who
