@@ -170,6 +170,7 @@ type Link struct {
 	closeAt    uint64 // number of the record with the own CLOSE + 1; 0: not formed
 	peerClose  uint64 // number of the record with the peer's CLOSE + 1; 0: none
 	written    uint64 // records below are with the connection
+	writeErr   error  // why writing ended
 
 	kept       retention
 	acks       acks

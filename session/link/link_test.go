@@ -3,6 +3,7 @@ package link
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -26,18 +27,20 @@ func random(n int) []byte {
 
 func TestBothWays(t *testing.T) {
 	for _, durable := range []bool{true, false} {
-		a, b := connect(t, func(_ bool, c *Config) { c.Durable = durable })
-		p := random(3 << 20)
-		go a.toy.Write(p)
-		go b.toy.Write(p)
-		for _, s := range []*side{a, b} {
-			if err := s.toy.wait(int64(len(p))); err != nil {
-				t.Fatal(err)
+		t.Run(fmt.Sprint("durable ", durable), func(t *testing.T) {
+			a, b := connect(t, func(_ bool, c *Config) { c.Durable = durable })
+			p := random(3 << 20)
+			go a.toy.Write(p)
+			go b.toy.Write(p)
+			for _, s := range []*side{a, b} {
+				if err := s.toy.wait(int64(len(p))); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(s.toy.got.Bytes(), p) {
+					t.Fatal("other bytes came out")
+				}
 			}
-			if !bytes.Equal(s.toy.got.Bytes(), p) {
-				t.Fatal("other bytes came out")
-			}
-		}
+		})
 	}
 }
 
@@ -181,21 +184,25 @@ func TestAttackOnRecords(t *testing.T) {
 		"dropped":       func(r [][]byte) [][]byte { return r[1:] },
 		"repeated":      func(r [][]byte) [][]byte { return append(r[:1:1], r...) },
 		"swapped":       func(r [][]byte) [][]byte { r[0], r[1] = r[1], r[0]; return r },
-		"cut in record": func(r [][]byte) [][]byte { return [][]byte{r[0][:30]} },
+		"cut in record": func(r [][]byte) [][]byte { return append(r[:3:3], r[3][:30]) },
 	}
 	for name, attack := range attacks {
 		t.Run(name, func(t *testing.T) {
 			a, b := pair(t, nil, nil, func(_ bool, c *Config) { c.MaxRecord, c.OwnMaxRecord = 16<<10, 16<<10 })
 			pa, pb := transport.Pipe()
-			big := false
+			var held [][]byte // until there are two full records
+			attacked := false
 			a.conn = mangled{pa, func(r [][]byte) [][]byte {
-				if len(r) < 2 || big {
+				if attacked {
 					return r
 				}
-				big = true
-				r = attack(r)
+				if held = append(held, r...); len(held) < 4 {
+					return nil
+				}
+				attacked = true
+				r = attack(held)
 				if name == "cut in record" {
-					pa.Write(r[0])
+					pa.Write(bytes.Join(r, nil))
 					pa.Close()
 				}
 				return r

@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"io"
+	"os"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/session/frame"
@@ -25,7 +26,7 @@ func (l *Link) read(r *framing.Reader) {
 	for {
 		record, err := r.Record(l.cfg.OwnMaxRecord + stream.TagLength)
 		if err != nil {
-			l.do(broken, lost(err))
+			l.do(broken, l.lost(err))
 			return
 		}
 		err = l.handleRecord(record)
@@ -44,10 +45,14 @@ func (l *Link) read(r *framing.Reader) {
 
 // lost makes the error of a connection that gives no more records. A unit that
 // is no record, or too long, was not authenticated: it is one that does not open.
-func lost(err error) error {
+func (l *Link) lost(err error) error {
 	var syntax *framing.SyntaxError
 	var limit *framing.LimitError
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
+	case l.writeErr != nil && errors.Is(err, os.ErrDeadlineExceeded):
+		return &LostError{l.writeErr} // see writeFailed
 	case err == io.EOF:
 		return errEnded
 	case errors.As(err, &syntax), errors.As(err, &limit):

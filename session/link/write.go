@@ -3,6 +3,7 @@ package link
 import (
 	"encoding/binary"
 	"runtime"
+	"time"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/session/frame"
@@ -14,6 +15,7 @@ import (
 type output struct {
 	conn   transport.Conn
 	try    transport.TryWriter // conn, if it is one
+	failed bool                // a write did: nothing more is formed
 	header []byte              // to be sent before the first record
 
 	buf     *framing.Buffer // where records are formed, one behind the other; nil while there are none
@@ -97,8 +99,7 @@ func (l *Link) send(batches int) bool {
 		}
 		o.pending = o.pending[wrote:]
 		if err != nil {
-			o.pending = nil
-			l.do(broken, &LostError{err})
+			l.writeFailed(err)
 			return true
 		}
 		if len(o.pending) > 0 {
@@ -115,6 +116,16 @@ func (l *Link) send(batches int) bool {
 	}
 }
 
+// writeFailed ends the connection, but what has arrived is read before: it may
+// be the peer's CLOSE.
+func (l *Link) writeFailed(err error) {
+	l.out.pending, l.out.failed = nil, true
+	l.mu.Lock()
+	l.writeErr = err
+	l.mu.Unlock()
+	l.out.conn.SetReadDeadline(time.Now().Add(answerTime))
+}
+
 // formBatch forms and seals the next batch. It reports whether there is one.
 func (l *Link) formBatch() bool {
 	o := &l.out
@@ -124,7 +135,7 @@ func (l *Link) formBatch() bool {
 	now := l.now()
 	unused := l.kept.count == 0 && o.header == nil
 	l.mu.Unlock()
-	if dead {
+	if dead || o.failed {
 		return false
 	}
 	if unused {
