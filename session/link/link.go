@@ -168,6 +168,7 @@ type Link struct {
 	closeCode  frame.Code // of the own CLOSE
 	closeText  string
 	closeAt    uint64 // number of the record with the own CLOSE + 1; 0: not formed
+	closeSent  bool   // it is with the connection, and the peer's came before
 	peerClose  uint64 // number of the record with the peer's CLOSE + 1; 0: none
 	written    uint64 // records below are with the connection
 	writeErr   error  // why writing ended
@@ -352,10 +353,8 @@ func (l *Link) do(e event, err error) {
 		l.err = err
 	}
 	switch to {
-	case closing:
+	case closing, answering:
 		l.expireAfter(l.meter.patience())
-	case answering:
-		l.expireAfter(answerTime)
 	case closed:
 		l.clean = e == finished
 		for _, t := range []*time.Timer{l.closeTimer, l.acks.timer, l.live.timer} {

@@ -33,7 +33,7 @@ type toy struct {
 	frames   []uint64 // types
 	acked    uint64
 	arrived  sync.Cond
-	discard  bool
+	discard  bool // set before attaching
 	received int64
 	scratch  []byte
 	ended    error
@@ -139,9 +139,10 @@ func (s *toy) Write(p []byte) (int, error) {
 			s.taken.Wait()
 		}
 		s.queue = append(s.queue, p...)
+		ended := s.ended
 		s.mu.Unlock()
 		s.link.Wake()
-		return len(p), s.ended
+		return len(p), ended
 	}
 	s.start(p)
 	s.mu.Lock()
@@ -150,6 +151,13 @@ func (s *toy) Write(p []byte) (int, error) {
 		s.taken.Wait()
 	}
 	return len(p), s.ended
+}
+
+// bytes is what has come.
+func (s *toy) bytes() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.got.Bytes())
 }
 
 // start begins a Write and does not wait.

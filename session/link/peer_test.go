@@ -435,3 +435,26 @@ func TestPeerDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte{0, 0, 0})
+	f.Add(frame.AppendAck(aPing, 0))
+	f.Add(append(frame.AppendAck(nil, 0), frame.AppendClose(nil, 7, "reason")...))
+	f.Add(append(frame.AppendStreamHeader(nil, 0, 2, true), "hi\x18"...))
+	f.Add([]byte{0x40, 0x41, 2, 7, 7, 0x18})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, _ := pair(t, nil, nil, nil)
+		a.state = running
+		buf := framing.GetBuffer(len(b))
+		defer buf.Release()
+		n := copy(buf.B, b)
+		asks, err := a.handleFrames(buf.B[:n], buf)
+		if err != nil && frame.CodeOf(err) == frame.CodeInternal {
+			t.Errorf("%v is no violation", err)
+		}
+		if err == nil && !asks && a.pongWanted {
+			t.Error("a PING that does not ask for an ACK")
+		}
+		a.Abort(ErrClosed)
+	})
+}

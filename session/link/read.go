@@ -14,6 +14,7 @@ import (
 type input struct {
 	opened    bool // a record was
 	unhandled int  // bytes of records since BatchEnd
+	asked     bool // one of them asks for an ACK
 	updates   [keyUpdatesPerSecond]instant
 	update    int
 	switched  bool // the keys changed: the frame must be the last of its record
@@ -64,9 +65,13 @@ func (l *Link) lost(err error) error {
 // batchEnd is called before the reading goroutine waits.
 func (l *Link) batchEnd() {
 	l.in.unhandled = 0
+	defer func() { l.in.asked = false }()
 	l.mu.Lock()
 	live := l.state == running
-	wake := l.acks.due || l.pongWanted || l.pingWanted || l.kept.count == 0
+	wake := l.acks.due || l.pongWanted || l.pingWanted
+	if l.kept.count == 0 && !l.in.asked {
+		wake = true // at rest the writer's buffer goes back to the pool
+	}
 	ending := l.state == answering
 	l.mu.Unlock()
 	if live {
@@ -114,6 +119,7 @@ func (l *Link) handleRecord(record framing.Record) error {
 	}
 	l.mu.Unlock()
 	if asks {
+		in.asked = true
 		l.prompt.Store(true)
 	}
 

@@ -30,7 +30,7 @@ func (l *Link) now() instant { return time.Since(l.born) }
 // meter measures the connection: the round trip from PING and PONG, the rate
 // from acknowledged bytes (channel set-up 4.12.4).
 type meter struct {
-	roundTrip, least time.Duration // smoothed, and the least seen; 0: unknown
+	roundTrip time.Duration // smoothed; 0: unknown
 
 	pingSeq uint64  // the newest PING
 	pingAt  instant // when it left
@@ -48,11 +48,10 @@ func (m *meter) pong(now instant) {
 	m.pingOut = false
 	rtt := max(now-m.pingAt, 1)
 	if m.roundTrip == 0 {
-		m.roundTrip, m.least = rtt, rtt
+		m.roundTrip = rtt
 		return
 	}
 	m.roundTrip += (rtt - m.roundTrip) / 8
-	m.least = min(m.least, rtt)
 }
 
 // begin starts a sample when the first bytes after a pause leave.

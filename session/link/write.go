@@ -23,8 +23,9 @@ type output struct {
 	pending []byte          // sealed and not yet written; lies in buf
 	size    int             // of the next buffer
 	sparse  int             // buffers in a row that were hardly used
-	last    int             // bytes of the last batch
+	last    int             // bytes of the last batch with data
 	lastAt  instant
+	data    bool // in the batch being formed
 
 	generation struct{ records, bytes int64 } // under the present key
 	switchTo   []byte                         // secret for what follows the record being formed
@@ -55,7 +56,7 @@ func (l *Link) leaveToFlusher() bool {
 	if o.try == nil {
 		return o.conn != nil
 	}
-	if l.prompt.Swap(false) || o.last >= smallBatch || o.last == 0 {
+	if o.last >= smallBatch || o.last == 0 || l.prompt.Load() {
 		return false
 	}
 	return l.now()-o.lastAt < streamingTime
@@ -109,6 +110,10 @@ func (l *Link) send(batches int) bool {
 		l.mu.Lock()
 		l.written = l.kept.next()
 		ending := l.state == answering
+		if ending && l.closeAt > 0 && !l.closeSent {
+			l.closeSent = true
+			l.expireAfter(max(answerTime, 4*l.meter.roundTrip))
+		}
 		l.mu.Unlock()
 		if ending {
 			l.finish()
@@ -161,7 +166,10 @@ func (l *Link) formBatch() bool {
 		}
 		return false
 	}
-	o.last, o.lastAt = len(o.pending), now
+	if o.data {
+		o.last, o.lastAt, o.data = len(o.pending), now, false
+		l.prompt.Store(false)
+	}
 	return true
 }
 
@@ -330,6 +338,7 @@ func (l *Link) seal(record []byte, class frame.Class, p *plan, now instant) {
 		o.switchTo = nil
 		o.generation.records, o.generation.bytes = 0, 0
 	}
+	o.data = o.data || class == frame.Data
 	s := sealed{off: int32(start), n: int32(len(whole)), class: class}
 	if l.cfg.Durable {
 		s.buf = o.buf
