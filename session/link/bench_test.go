@@ -83,6 +83,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(x.Stats().RecordsSent+y.Stats().RecordsSent)/float64(b.N), "records/op")
 		})
 	}
 }

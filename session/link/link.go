@@ -54,22 +54,11 @@ type Source interface {
 
 // Defaults of a Config.
 const (
-	DefaultMaxRecord      = 64 << 10
-	DefaultRetain         = 1 << 20
-	DefaultRetainMax      = 16 << 20
-	DefaultUpdateRecords  = 1 << 20
-	DefaultUpdateBytes    = 1 << 36
-	keyUpdatesPerSecond   = 8
-	maxUnhandledBatch     = 256 << 10 // bytes handled until BatchEnd is called at the latest
-	callerBatches         = 4         // batches that a caller of Wake writes for others
-	recordAfterIdle       = 1400      // plaintext of the first record after idle: about one MTU
-	idleTime              = time.Second
-	smallBatch            = 4 << 10
-	streamingTime         = 200 * time.Microsecond
-	smallestBuffer        = 4 << 10
-	largestBuffer         = maxBatch
-	roomAlwaysEnough      = 16 << 10 // in a record: no frame is longer but CONTROL, which is cut
-	sparseBuffersToShrink = 8
+	DefaultMaxRecord     = 64 << 10
+	DefaultRetain        = 1 << 20
+	DefaultRetainMax     = 16 << 20
+	DefaultUpdateRecords = 1 << 20
+	DefaultUpdateBytes   = 1 << 36
 )
 
 // Config says how a Link works. The keys and sources must be given; zero

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,4 +284,113 @@ func TestKeyUpdates(t *testing.T) {
 			t.Errorf("%d and %d bytes, %v", len(a.toy.bytes()), len(b.toy.bytes()), a.Err())
 		}
 	})
+}
+
+// switcher is a Control source that changes both keys once.
+type switcher struct {
+	empty
+	link   *Link
+	queued *atomic.Bool // REKEY_SWITCH waits
+	got    *atomic.Int32
+	secret []byte
+}
+
+func (s switcher) Waiting() frame.Class {
+	if s.queued.Load() {
+		return frame.Control
+	}
+	return frame.None
+}
+
+func (s switcher) AppendFrames(dst []byte, _ int, most frame.Class, _ uint64) ([]byte, frame.Class) {
+	if most < frame.Control || !s.queued.Swap(false) {
+		return dst, frame.None
+	}
+	s.link.SwitchSend(s.secret)
+	return frame.AppendRekeySwitch(dst, 1), frame.Control
+}
+
+func (s switcher) HandleFrame(typ uint64, b []byte, _ *framing.Buffer) ([]byte, error) {
+	_, rest, err := frame.ParseRekeySwitch(b)
+	if err != nil || typ != frame.TypeRekeySwitch {
+		return nil, frame.Violation(frame.CodeControl, "unexpected frame")
+	}
+	s.got.Add(1)
+	return rest, s.link.SwitchReceive(s.secret)
+}
+
+func TestSwitchOfKeys(t *testing.T) {
+	var controls []*switcher
+	a, b := pair(t, nil, nil, func(_ bool, c *Config) {
+		s := &switcher{queued: new(atomic.Bool), got: new(atomic.Int32), secret: bytes.Repeat([]byte{9}, stream.SecretLength)}
+		controls = append(controls, s)
+		c.Control = s
+	})
+	a.conn, b.conn = transport.Pipe()
+	for i, s := range []*side{a, b} {
+		controls[i].link = s.Link
+		s.attach(t)
+	}
+	p := random(300 << 10)
+	for i := range 3 {
+		go a.toy.Write(p)
+		controls[0].queued.Store(true)
+		a.Wake()
+		if err := b.toy.wait(int64((i + 1) * len(p))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(b.toy.bytes(), bytes.Repeat(p, 3)) || controls[1].got.Load() != 3 {
+		t.Errorf("%d switches, %v", controls[1].got.Load(), b.Err())
+	}
+	stop(t, a, b)
+}
+
+func TestFramesBehindSwitch(t *testing.T) {
+	s := &switcher{queued: new(atomic.Bool), got: new(atomic.Int32), secret: make([]byte, stream.SecretLength)}
+	a, p := meet(t, func(c *Config) { c.Control = s })
+	s.link = a.Link
+	p.send(frame.AppendRekeySwitch(nil, 1), []byte{0})
+	if code := p.awaitClose(); code != frame.CodeKeys {
+		t.Errorf("closed with %v", code)
+	}
+}
+
+// At rest after bulk, a channel holds no more than a small buffer each way.
+func TestMemoryAtRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := framing.BuffersInUse()
+		a, b := connect(t, nil)
+		go a.toy.Write(random(4 << 20))
+		if err := b.toy.wait(4 << 20); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		if n := framing.BuffersInUse() - before; n > 2 {
+			t.Errorf("%d buffers in use", n)
+		}
+		for _, s := range []*side{a, b} {
+			s.writeMu.Lock()
+			if buf := s.out.buf; buf != nil && len(buf.B) > smallestBuffer {
+				t.Errorf("a buffer of %d bytes at rest", len(buf.B))
+			}
+			s.writeMu.Unlock()
+		}
+	})
+}
+
+// Whoever writes small pieces without pause has them packed together.
+func TestSmallWritesArePacked(t *testing.T) {
+	a, b := connect(t, nil)
+	const writes = 20000
+	p := random(100)
+	for range writes {
+		a.toy.Write(p)
+	}
+	if err := b.toy.wait(writes * 100); err != nil {
+		t.Fatal(err)
+	}
+	if n := a.Stats().RecordsSent; n > writes/4 {
+		t.Errorf("%d records for %d writes", n, writes)
+	}
 }

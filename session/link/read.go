@@ -10,6 +10,11 @@ import (
 	"github.com/mslgo/msl/stream"
 )
 
+const (
+	keyUpdatesPerSecond = 8
+	maxUnhandled        = 256 << 10 // bytes of records until BatchEnd is called at the latest
+)
+
 // input is what only the reading goroutine touches.
 type input struct {
 	opened    bool // a record was
@@ -38,7 +43,7 @@ func (l *Link) read(r *framing.Reader) {
 			return
 		}
 		l.in.unhandled += size
-		if !r.HasRecord() || l.in.unhandled >= maxUnhandledBatch {
+		if !r.HasRecord() || l.in.unhandled >= maxUnhandled {
 			l.batchEnd()
 		}
 	}

@@ -79,7 +79,8 @@ func (m *meter) ack(bytes int64, now instant, limited bool) {
 }
 
 // batch is how many bytes are handed to the connection at once: what it
-// carries in 5 ms.
+// carries in 5 ms. Where the kernel can be told how much unsent data it should
+// take (TCP_NOTSENT_LOWAT), this is the value.
 func (m *meter) batch() int {
 	return int(min(max(m.rate/int64(time.Second/batchTime), minBatch), maxBatch))
 }

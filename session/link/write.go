@@ -11,6 +11,20 @@ import (
 	"github.com/mslgo/msl/transport"
 )
 
+const (
+	callerBatches = 4                      // that a caller of Wake writes, for others too
+	smallBatch    = 4 << 10                // batches below it are worth waiting for more,
+	streamingTime = 200 * time.Microsecond // when one follows the other so soon
+
+	recordAfterIdle = 1400 // plaintext of the first record after a pause: about one MTU
+	idleTime        = time.Second
+
+	smallestBuffer   = 4 << 10 // each step is four times as large
+	largestBuffer    = 256 << 10
+	sparseBuffers    = 8        // in a row make the next ones smaller
+	roomAlwaysEnough = 16 << 10 // in a record: longer frames are made to fit it
+)
+
 // output is what the writer works with: the holder of writeMu.
 type output struct {
 	conn   transport.Conn
@@ -425,7 +439,7 @@ func (o *output) rewind() {
 	}
 	if o.end > len(o.buf.B)/4 {
 		o.sparse = 0
-	} else if o.sparse++; o.sparse == sparseBuffersToShrink {
+	} else if o.sparse++; o.sparse == sparseBuffers {
 		o.sparse, o.size = 0, max(o.size/4, smallestBuffer)
 	}
 	o.end = 0
