@@ -388,6 +388,27 @@ func TestMintRefuses(t *testing.T) {
 	wantCode(t, err, mslerr.InternalException)
 }
 
+// Formats differ from blob to blob: a token made in one travels in another.
+func TestTokensInOtherFormats(t *testing.T) {
+	keys := newKeys(t, 1)
+	for _, inner := range framing.Formats() {
+		for _, outer := range framing.Formats() {
+			minted, err := MintMasterToken(masterSpec(), keys, inner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := outer.Append(nil, minted.Object())
+			if err != nil {
+				t.Fatal(err)
+			}
+			mt, err := ParseMasterToken(decode(t, data), keys)
+			if err != nil || !mt.Verified() || !mt.Equal(minted) || !bytes.Equal(mt.SessionKeys().Signature, session.Signature) {
+				t.Errorf("%s in %s: %v, %v", inner.Name(), outer.Name(), mt, err)
+			}
+		}
+	}
+}
+
 // sealAs signs token data of any content, to see how it is read.
 func sealAs(t *testing.T, keys *Keys, o framing.Object) framing.Object {
 	t.Helper()
