@@ -378,9 +378,6 @@ func (n *Network) parseFlags(h *Header, o framing.Object) error {
 	if err != nil {
 		return err
 	}
-	if limit := n.Limits.withDefaults().KeyRequests; len(requests) > limit {
-		return mslerr.Wrap(mslerr.ParseError, &framing.LimitError{Limit: "number of key requests", Max: limit})
-	}
 	if h.KeyRequests, err = n.KeyExchange.ParseRequests(requests); err != nil {
 		return err
 	}
@@ -450,14 +447,14 @@ func (n *Network) openError(ctx context.Context, e *ErrorHeader, object framing.
 	if e.MessageID, err = messageID(o); err != nil {
 		return nil, err
 	}
-	if err := n.parseError(e, o, opts); err != nil {
+	if err := n.parseErrorData(e, o, opts); err != nil {
 		return nil, mslerr.WithMessageID(err, e.MessageID)
 	}
 	return e, nil
 }
 
-// parseError reads the plaintext of "errordata" (spec 04 section 8).
-func (n *Network) parseError(e *ErrorHeader, o framing.Object, opts OpenOptions) error {
+// parseErrorData reads the plaintext of "errordata" (spec 04 section 8).
+func (n *Network) parseErrorData(e *ErrorHeader, o framing.Object, opts OpenOptions) error {
 	var err error
 	if e.Timestamp, err = timestamp(o); err != nil {
 		return err
