@@ -154,8 +154,7 @@ func (k *connection) message(t *testing.T, n *message.Network, wire []byte, want
 		o.Parties.Identity = mt.SessionData.Identity // the issuer's keys open the token, so no offers are needed
 	}
 	h, err := n.Open(t.Context(), raw, o)
-	var e *message.ErrorHeader
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*message.ErrorHeader](err); ok {
 		return 1, errors.Join(
 			same(entityAuthData(t, e.EntityAuth), want[0].EntityAuthData),
 			same(viewErrorData(e), want[0].ErrorData))

@@ -527,8 +527,7 @@ func opt[T framing.Value](o framing.Object, name string) (T, bool, error) {
 }
 
 func parseError(err error) error {
-	var m *framing.MemberError
-	if errors.As(err, &m) {
+	if _, ok := errors.AsType[*framing.MemberError](err); ok {
 		return mslerr.Wrap(mslerr.ParseError, err)
 	}
 	return err

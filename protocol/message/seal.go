@@ -139,7 +139,7 @@ func (n *Network) validate(s *HeaderSpec, out *Sealed) error {
 	if s.Handshake && (!s.Renewable || len(s.KeyRequests) == 0) {
 		return mslerr.New(mslerr.HandshakeDataMissing, "a handshake asks for keys")
 	}
-	if s.Credentials != nil && !(out.HeaderEncrypted && out.HeaderProtected) {
+	if s.Credentials != nil && (!out.HeaderEncrypted || !out.HeaderProtected) {
 		return mslerr.New(mslerr.UnencryptedMessageWithUserAuthData, "credentials need an encrypted and protected header")
 	}
 	if !n.PeerToPeer && (s.PeerMT != nil || s.Peer.UserID != nil || s.Peer.Service != nil) {
