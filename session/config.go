@@ -212,7 +212,7 @@ type Limits struct {
 	// StreamWindowMax, default 16 MiB.
 	StreamWindow, StreamWindowMax int64
 	// Window is the credit of the whole session, in bytes: 64 KiB or more, default
-	// 4 MiB. It grows up to WindowMax, default 64 MiB.
+	// 4 MiB. It grows up to WindowMax, default 32 MiB.
 	Window, WindowMax int64
 	// Streams is how many streams the other side may have open: 16 to 65536,
 	// default 256.
