@@ -224,6 +224,16 @@ type Limits struct {
 	// up to a day: default 2 minutes, negative: not at all. The lower of both
 	// sides holds.
 	Durable time.Duration
+	// Idle is how long a session may have no streams before this side closes
+	// it with IDLE, and up to twice that: default 30 minutes, negative: for ever.
+	Idle time.Duration
+}
+
+func (l Limits) idle() time.Duration {
+	if l.Idle == 0 {
+		return 30 * time.Minute
+	}
+	return l.Idle
 }
 
 // offer is what the members of a header say about l.
