@@ -17,6 +17,7 @@ type acceptor struct {
 	failed     error // of the configuration; nothing else is set then
 	responder  *session.Responder
 	handle     func(context.Context, *session.Session)
+	classic    func(context.Context, *session.ClassicError) error // nil: only channels are served
 	handshakes *semaphore.Weighted
 	log        *slog.Logger
 
@@ -89,6 +90,10 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 	defer cancel()
 	defer context.AfterFunc(a.life, cancel)()
 	s, err := a.setUp(ctx, conn)
+	if first, ok := errors.AsType[*session.ClassicError](err); ok && a.classic != nil {
+		defer context.AfterFunc(ctx, func() { conn.Close() })()
+		return a.classic(ctx, first)
+	}
 	if err != nil {
 		return err
 	}
@@ -118,9 +123,8 @@ func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (*session.Ses
 	}
 	defer a.handshakes.Release(1)
 	s, err := session.Accept(ctx, conn, a.responder)
-	var classic *session.ClassicError
-	if errors.As(err, &classic) {
-		conn.Close() // only channels are served here
+	if _, ok := errors.AsType[*session.ClassicError](err); ok && a.classic == nil {
+		conn.Close()
 	}
 	return s, err
 }

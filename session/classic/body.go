@@ -8,6 +8,7 @@ import (
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/stream"
+	"github.com/mslgo/msl/transport"
 )
 
 // A body is the application's data on its way out. It is read once, by a
@@ -31,9 +32,12 @@ type body struct {
 	err     error // what comes behind the chunks: io.EOF, or the source's
 }
 
-func newBody(src io.Reader, l Limits) *body {
+func newBody(src io.Reader, l Limits, repeat int) *body {
 	if src == nil {
 		return nil
+	}
+	if repeat != 0 {
+		l.Repeat = repeat
 	}
 	b := &body{
 		src: src, limit: l.repeat(), size: l.chunk(), keeping: true,
@@ -200,7 +204,7 @@ type pump struct {
 
 // start begins to send b behind the header that w belongs to, and ends the message.
 // If the application's reader fails, there is no use in waiting for an answer.
-func start(ctx context.Context, b *body, w *stream.ChunkWriter, to Stream) *pump {
+func start(ctx context.Context, b *body, w *stream.ChunkWriter, to transport.Exchange) *pump {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &pump{cancel: cancel, done: make(chan struct{})}
 	go func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
@@ -12,32 +13,21 @@ import (
 	"github.com/mslgo/msl/transport"
 )
 
-// A Stream carries messages, and their answers the other way.
-type Stream interface {
-	io.Reader
-	io.Writer
-	// CloseWrite says that a message is complete. A transport that is not
-	// duplex, such as HTTP, has an answer to read only then.
-	CloseWrite() error
-	// Close ends the stream, also under a Read or Write that waits.
-	Close() error
-}
-
-// An Opener gives a new stream for a request of a trusted services network: each
+// An Opener gives a new exchange for each message of a trusted services network: each
 // retry needs one of its own (spec 09 section 8).
 type Opener interface {
-	Open(ctx context.Context) (Stream, error)
+	Open(ctx context.Context) (transport.Exchange, error)
 }
 
 // OpenFunc is a function as an [Opener].
-type OpenFunc func(ctx context.Context) (Stream, error)
+type OpenFunc func(ctx context.Context) (transport.Exchange, error)
 
 // Open calls f.
-func (f OpenFunc) Open(ctx context.Context) (Stream, error) { return f(ctx) }
+func (f OpenFunc) Open(ctx context.Context) (transport.Exchange, error) { return f(ctx) }
 
-// Over is a connection as a [Stream]. On a connection of form Single each
+// Over is a connection as an exchange that never ends. On a connection of form Single each
 // message becomes a binary message of its own.
-func Over(conn transport.Conn) Stream {
+func Over(conn transport.Conn) transport.Exchange {
 	if m, ok := conn.(transport.MessageConn); ok && conn.Form() == transport.Single {
 		return &framed{MessageConn: m}
 	}
@@ -74,27 +64,31 @@ func (f *framed) CloseWrite() error {
 	return w.Close()
 }
 
-// A Conn is a [Stream] with what was read from it too far, and what is still to
-// be read of its last message. It is for one exchange at a time.
+// A Conn is what messages travel on, with what was read from it too far, and what
+// is still to be read of the last message. It is for one request at a time.
 type Conn struct {
-	stream Stream
+	stream transport.Exchange
 	reader *framing.Reader
-	shared bool // peer to peer: all messages of both sides
+	shared bool  // peer to peer: all messages of both sides
+	err    error // why no header can be read any more
 
 	last  *stream.ChunkReader // body of the last message; nil: it could not be opened
 	loose bool                // its chunks are left to be skipped
 }
 
-// NewConn makes a Conn of a stream, from which reader, if it is not nil, has read
-// before. In a peer to peer network it is shared by all exchanges.
-func NewConn(s Stream, reader *framing.Reader, shared bool) *Conn {
+// NewConn makes a Conn of an exchange, from which reader, if it is not nil, has
+// read before. In a peer to peer network it is shared by all messages of both
+// sides, and has to be duplex.
+func NewConn(s transport.Exchange, reader *framing.Reader, shared bool) *Conn {
 	if reader == nil {
 		reader = framing.NewReader(s, framing.Limits{})
+	} else {
+		reader.SetLimits(framing.Limits{})
 	}
 	return &Conn{stream: s, reader: reader, shared: shared}
 }
 
-// Close ends the connection.
+// Close ends the connection. It is called by who made it.
 func (c *Conn) Close() error { return c.stream.Close() }
 
 // maxSkipped is how many chunks are skipped behind a message that we refused.
@@ -105,7 +99,15 @@ const maxSkipped = 1 << 14
 // that message: a stack may end its reply to a handshake with one, or not (spec
 // 04 section 7.4), and old ones are late with it (D3). Behind a message that we
 // refused all are skipped.
-func (c *Conn) readHeader() ([]byte, error) {
+func (c *Conn) readHeader() (raw []byte, err error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	defer func() {
+		if c.err = err; err != nil {
+			c.err = net.ErrClosed // the reader cannot go on
+		}
+	}()
 	if c.last != nil && !c.loose {
 		if _, err := io.Copy(io.Discard, c.last); err != nil {
 			return nil, err

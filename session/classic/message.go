@@ -39,6 +39,10 @@ type Message struct {
 	// answer if they have none; "" for none.
 	User token.User
 
+	// Repeat is how much data is kept until the message is answered, in bytes, to
+	// be sent again if it must; 0: as the Party's Limits say, negative: none.
+	Repeat int
+
 	// ServiceTokens may change the service tokens of the message. It is called
 	// for each message that is built, also for the handshakes and retries of
 	// one request. Nil changes nothing.

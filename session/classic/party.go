@@ -30,6 +30,12 @@ type Party struct {
 	// is not known is not trusted.
 	Pin func(ctx context.Context, e token.Entity) error
 
+	// Admit is asked about everybody who sends a request or a handshake, once
+	// authenticated and before anything is answered. An error refuses: a
+	// *mslerr.Error as it is, another as [message.Header.EntityRejected]. Nil
+	// admits everybody.
+	Admit func(ctx context.Context, h *message.Header) error
+
 	// Reauthenticate gives other entity authentication data, of the same scheme,
 	// after the remote rejected what we have (ENTITYDATA_REAUTH). Nil: there is none.
 	Reauthenticate func(ctx context.Context, rejected error) (entityauth.Data, error)

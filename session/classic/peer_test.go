@@ -133,4 +133,3 @@ func TestRequestSurvivesHandshakeOfItsAnswer(t *testing.T) {
 	}
 	e.must(Message{AllowReplay: true, InsecurePlaintext: true}, strings.Repeat("x", 300_000))
 }
-

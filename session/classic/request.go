@@ -51,7 +51,7 @@ func (p *Party) send(ctx context.Context, to Opener, c *Conn, m *Message) error 
 }
 
 func (p *Party) newExchange(mode mode, m *Message) *exchange {
-	return &exchange{Party: p, network: p.network(), m: m, mode: mode, body: newBody(m.Body, p.Limits)}
+	return &exchange{Party: p, network: p.network(), m: m, mode: mode, body: newBody(m.Body, p.Limits, m.Repeat)}
 }
 
 // start runs a request.

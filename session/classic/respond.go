@@ -204,7 +204,13 @@ func (p *Party) accept(ctx context.Context, c *Conn, h *message.Header) (*Incomi
 		if err := n.Check(ctx, h); err != nil {
 			return err
 		}
-		return n.Authenticate(ctx, h)
+		if err := n.Authenticate(ctx, h); err != nil || p.Admit == nil {
+			return err
+		}
+		if err := p.Admit(ctx, h); err != nil {
+			return mslerr.Wrap(h.EntityRejected().Code, err)
+		}
+		return nil
 	}()
 	if e, ok := errors.AsType[*message.ErrorHeader](err); ok {
 		if p.Received != nil {

@@ -182,7 +182,7 @@ func mark(b bool, s string) string {
 
 // opener connects to the server.
 func (w *world) opener() Opener {
-	return OpenFunc(func(context.Context) (Stream, error) {
+	return OpenFunc(func(context.Context) (transport.Exchange, error) {
 		a, b := transport.Pipe()
 		c := NewConn(Over(b), nil, false)
 		w.mu.Lock()
