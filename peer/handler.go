@@ -68,7 +68,8 @@ type ResponseWriter interface {
 	NeedIntegrity() error
 
 	// Push sends a message of its own, and may be called several times; there
-	// is then no answer. What is stated about the answer holds for each.
+	// is then no answer, and the other side has to wait for pushes. What is
+	// stated about the answer holds for each.
 	Push(body io.Reader) error
 
 	// RejectEntity, RejectUser and Reject answer with an error instead: the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"net/url"
 	"slices"
 
@@ -69,7 +70,7 @@ const (
 	ToUser        = classic.ToUser
 )
 
-// A Response is the answer to a [Request], or a message that was pushed after it.
+// A Response is the answer to a [Request], or a message that was pushed.
 type Response struct {
 	// Body is the data, verified chunk by chunk; all of it only when Read has
 	// returned io.EOF. It must be closed.
@@ -80,8 +81,6 @@ type Response struct {
 	ServiceTokens []*token.ServiceToken
 	// Encrypted and Protected say how the data came.
 	Encrypted, Protected bool
-
-	in *classic.Incoming
 }
 
 // Peer is who sent a message.
@@ -94,23 +93,12 @@ func newResponse(in *classic.Incoming) *Response {
 	h := in.Header
 	r := &Response{
 		Body: in, Peer: Peer{h.Sender, h.User}, ServiceTokens: h.Tokens.Service,
-		Encrypted: h.PayloadEncrypted, Protected: h.PayloadProtected, in: in,
+		Encrypted: h.PayloadEncrypted, Protected: h.PayloadProtected,
 	}
 	if h.Held != nil {
 		r.Peer.Entity = h.Held.From.Issuer
 	}
 	return r
-}
-
-// Next waits for the next message that the service pushes on the same
-// connection; the error is io.EOF if there is none. What is left of r's body is
-// dropped, and the new one is to be closed in its place.
-func (r *Response) Next(ctx context.Context) (*Response, error) {
-	in, err := r.in.Next(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return newResponse(in), nil
 }
 
 // message is what the application states, in MSL's words.
@@ -167,13 +155,49 @@ func (c *Client) Do(ctx context.Context, url string, r *Request) (*Response, err
 
 // Send is Do without an answer: nothing tells whether the request arrives.
 func (c *Client) Send(ctx context.Context, url string, r *Request) error {
-	p, err := c.party(ctx)
+	in, err := c.send(ctx, url, r)
 	if err != nil {
 		return err
 	}
+	return in.Close()
+}
+
+// Pushes sends a request and gives the messages that the service pushes on the
+// same connection, until that ends or the loop does. A body is good until the
+// next message. An error is the last thing there is: if the service refused the
+// request, or if a message comes a second time.
+func (c *Client) Pushes(ctx context.Context, url string, r *Request) iter.Seq2[*Response, error] {
+	return func(yield func(*Response, error) bool) {
+		in, err := c.send(ctx, url, r)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer func() { in.Close() }()
+		for {
+			next, err := in.Next(ctx)
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if in = next; !yield(newResponse(in), nil) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) send(ctx context.Context, url string, r *Request) (*classic.Incoming, error) {
+	p, err := c.party(ctx)
+	if err != nil {
+		return nil, err
+	}
 	to, err := c.opener(url)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return p.Send(ctx, to, r.message())
 }

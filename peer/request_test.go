@@ -146,24 +146,21 @@ func TestPushes(t *testing.T) {
 			}
 		}
 	})
-	answer, err := c.Do(t.Context(), url, &peer.Request{Body: strings.NewReader("go on")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"one", "two", "three"} {
-		got, err := io.ReadAll(answer.Body)
-		if err != nil || string(got) != want || !answer.Encrypted {
-			t.Errorf("pushed %q, %v, want %q", got, err, want)
-		}
-		if want == "three" {
-			break
-		}
-		if answer, err = answer.Next(t.Context()); err != nil {
+	var got []string
+	for push, err := range c.Pushes(t.Context(), url, &peer.Request{Body: strings.NewReader("go on")}) {
+		if err != nil {
 			t.Fatal(err)
 		}
+		text, err := io.ReadAll(push.Body)
+		if err != nil || !push.Encrypted {
+			t.Errorf("pushed %q, %v", text, err)
+		}
+		if got = append(got, string(text)); len(got) == 3 {
+			break
+		}
 	}
-	if err := answer.Body.Close(); err != nil {
-		t.Error(err)
+	if strings.Join(got, " ") != "one two three" {
+		t.Errorf("pushed %q", got)
 	}
 }
 

@@ -13,13 +13,12 @@ import (
 
 // outgoing is one message of an exchange.
 type outgoing struct {
-	spec     message.HeaderSpec
-	forced   bool // must be renewable: after KEYX_REQUIRED or EXPIRED
-	dataless bool // a handshake first, although the data could go along
-	waived   bool // a reply of the stack's own: no data, no requirements
-	last     bool // nobody waits for what it brings
-	parties  keyx.Parties
-	sealed   *message.Sealed
+	spec    message.HeaderSpec
+	forced  bool // must be renewable: after KEYX_REQUIRED or EXPIRED
+	waived  bool // a reply of the stack's own: no data, no requirements
+	last    bool // nobody waits for what it brings
+	parties keyx.Parties
+	sealed  *message.Sealed
 }
 
 func (o *outgoing) masterToken() *token.MasterToken {
@@ -46,7 +45,7 @@ func (x *exchange) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	canWrite := !delayed && !o.dataless && // S3
+	canWrite := !delayed && // S3
 		(!x.m.encrypted() || p.PayloadEncrypted) &&
 		(!x.m.protected() || p.PayloadProtected) &&
 		(!x.nonReplayable() || s.Under != nil)

@@ -33,7 +33,6 @@ func (x *exchange) recover(ctx context.Context) error {
 		return err
 	}
 	rejected, rejectedUser := x.out.masterToken(), x.out.spec.Tokens.UserID
-	asked := len(x.out.spec.KeyRequests) > 0
 	x.retry()
 	switch e.Response {
 	case mslerr.EntityReauth, mslerr.EntityDataReauth:
@@ -47,9 +46,7 @@ func (x *exchange) recover(ctx context.Context) error {
 		}
 		return x.withoutToken(ctx)
 	case mslerr.KeyxRequired:
-		// Who asked for keys and got none has to ask without data, as before a
-		// push, which never brings any.
-		x.out.forced, x.out.dataless = true, asked
+		x.out.forced = true
 		if rejected != nil {
 			x.superseded = append(x.superseded, rejected)
 		}

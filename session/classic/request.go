@@ -30,24 +30,17 @@ func (p *Party) RequestOn(ctx context.Context, c *Conn, m Message) (*Incoming, e
 }
 
 // Send sends a message to which no answer is read, except to a handshake that
-// has to come first. Whether it arrives is not known.
-func (p *Party) Send(ctx context.Context, to Opener, m Message) error {
+// has to come first. Whether it arrives is not known. On what it returns, which
+// has no header and must be closed, [Incoming.Next] waits for pushes.
+func (p *Party) Send(ctx context.Context, to Opener, m Message) (*Incoming, error) {
 	m.WantTokens = false
-	return p.send(ctx, to, nil, &m)
+	return p.newExchange(never, &m).start(ctx, to, nil)
 }
 
 // SendOn is Send over a connection that two equals share.
-func (p *Party) SendOn(ctx context.Context, c *Conn, m Message) error {
+func (p *Party) SendOn(ctx context.Context, c *Conn, m Message) (*Incoming, error) {
 	m.WantTokens = false
-	return p.send(ctx, nil, c, &m)
-}
-
-func (p *Party) send(ctx context.Context, to Opener, c *Conn, m *Message) error {
-	in, err := p.newExchange(never, m).start(ctx, to, c)
-	if err != nil {
-		return err
-	}
-	return in.Close()
+	return p.newExchange(never, &m).start(ctx, nil, c)
 }
 
 func (p *Party) newExchange(mode mode, m *Message) *exchange {
@@ -60,7 +53,11 @@ func (x *exchange) start(ctx context.Context, to Opener, c *Conn) (*Incoming, er
 	if err := x.run(ctx); err != nil {
 		return nil, err
 	}
-	return &Incoming{Header: x.answer, party: x.Party, conn: x.conn, data: x.data, finish: x.finish}, nil
+	in := &Incoming{party: x.Party, conn: x.conn, under: x.out.spec.Under, finish: x.finish}
+	if x.mode != never {
+		in.Header, in.data = x.answer, x.data
+	}
+	return in, nil
 }
 
 // finish ends a request whose answer is not read any further.

@@ -24,6 +24,7 @@ type Incoming struct {
 	party  *Party
 	conn   *Conn
 	data   *stream.ChunkReader
+	under  *token.Held  // what the message it belongs to was sent under
 	finish func() error // ends what it belongs to; nil: nothing
 	count  int          // messages that it took
 
@@ -100,8 +101,10 @@ func (m *Incoming) setAside(handshake bool, p *pump) error {
 }
 
 // Next waits for the message that follows on the same connection: a push (spec 09
-// section 16). The error is io.EOF if there is none; one with an ID that was
-// seen before is mslerr.MessageReplayed (W-03). What is left of m is read over.
+// section 16), under the token that m was sent under or a later one. The error is
+// io.EOF if there is none, a *[message.ErrorHeader] if the message before was
+// refused, and mslerr.MessageReplayed for a push whose ID was seen before (W-03).
+// What is left of m is read over, and the result is to be closed in its place.
 func (m *Incoming) Next(ctx context.Context) (*Incoming, error) {
 	stop := m.conn.guard(ctx)
 	defer stop()
@@ -110,13 +113,11 @@ func (m *Incoming) Next(ctx context.Context) (*Incoming, error) {
 	if err != nil {
 		return nil, err
 	}
-	var under *token.Held
-	if m.Header != nil {
-		under = m.Header.Held // pushes go on under the token of the request
+	h, err := n.Receive(ctx, raw, message.OpenOptions{Remote: p.expected(), Holder: inUse{p.Holder, m.under}})
+	if e, ok := errors.AsType[*message.ErrorHeader](err); ok && p.Received != nil {
+		p.Received(nil, e)
 	}
-	h, err := n.Receive(ctx, raw, message.OpenOptions{Remote: p.expected(), Holder: inUse{p.Holder, under}})
 	if err != nil {
-		m.conn.refuse()
 		return nil, err
 	}
 	if p.Received != nil {
@@ -134,7 +135,7 @@ func (m *Incoming) Next(ctx context.Context) (*Incoming, error) {
 		}
 	}
 	p.learn(h, false)
-	next := &Incoming{Header: h, party: p, conn: m.conn, finish: m.finish}
+	next := &Incoming{Header: h, party: p, conn: m.conn, under: m.under, finish: m.finish}
 	next.data = m.conn.body(h, p.Limits, n, false)
 	m.finish = nil
 	return next, nil
