@@ -113,6 +113,7 @@ func (m *Incoming) Next(ctx context.Context) (*Incoming, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.conn.refuse() // until it is accepted
 	h, err := n.Receive(ctx, raw, message.OpenOptions{Remote: p.expected(), Holder: inUse{p.Holder, m.under}})
 	if e, ok := errors.AsType[*message.ErrorHeader](err); ok && p.Received != nil {
 		p.Received(nil, e)
