@@ -2,6 +2,7 @@ package framing
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 )
 
@@ -43,7 +44,7 @@ func EncodeBase64URL(b []byte) string { return base64.RawURLEncoding.EncodeToStr
 
 func syntaxErrorOf(err error) error {
 	e := &SyntaxError{Reason: badBase64}
-	if at, ok := err.(base64.CorruptInputError); ok {
+	if at, ok := errors.AsType[base64.CorruptInputError](err); ok {
 		e.Offset = int(at)
 	}
 	return e

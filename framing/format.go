@@ -62,7 +62,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-var formats = [...]Format{JSON}
+var formats = [...]Format{JSON, CBOR}
 
 // Formats returns the formats there are. The first is the default: JSON, which
 // every stack knows.

@@ -115,8 +115,7 @@ func TestBase64(t *testing.T) {
 	} {
 		got, err := DecodeBase64(c.in)
 		if c.want == nil {
-			var se *SyntaxError
-			if !errors.As(err, &se) {
+			if _, ok := errors.AsType[*SyntaxError](err); !ok {
 				t.Errorf("%q: %v %v", c.in, got, err)
 			}
 		} else if err != nil || !bytes.Equal(got, c.want) {

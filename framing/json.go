@@ -22,7 +22,7 @@ func (jsonFormat) Identifier() byte { return '{' }
 // Append encodes o with its members sorted by name, without white space, and
 // with nothing behind the last brace.
 func (jsonFormat) Append(dst []byte, o Object) ([]byte, error) {
-	dst = slices.Grow(dst, sizeHint(o, maxDepth))
+	dst = slices.Grow(dst, sizeHint(o, hintDepth))
 	return appendObject(dst, o, 1)
 }
 
@@ -38,9 +38,6 @@ func appendObject(dst []byte, o Object, depth int) ([]byte, error) {
 	for i, name := range names {
 		if i > 0 {
 			dst = append(dst, ',')
-		}
-		if !utf8.ValidString(name) {
-			return nil, &MemberError{Member: name, Want: "named in UTF-8"}
 		}
 		dst = appendString(dst, name)
 		dst = append(dst, ':')
@@ -61,6 +58,9 @@ func sortedNames(o Object) ([]string, error) {
 		}
 		if name == "" { // the C++ stack refuses it
 			return nil, &MemberError{Member: name, Want: "named"}
+		}
+		if !utf8.ValidString(name) {
+			return nil, &MemberError{Member: name, Want: "named in UTF-8"}
 		}
 		names = append(names, name)
 	}
@@ -161,6 +161,10 @@ func appendEscape(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u',
 		hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
+
+// hintDepth is how deep sizeHint looks. MSL has its large values near the top,
+// and an object that by mistake holds itself must not keep it busy.
+const hintDepth = 3
 
 // sizeHint estimates the encoding's size, so that binary, which is most of it,
 // is written once and never moved.

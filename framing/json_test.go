@@ -179,7 +179,7 @@ func TestSyntaxErrorsQuoteNothing(t *testing.T) {
 
 func TestJSONAppend(t *testing.T) {
 	self := Object{}
-	self["self"] = self
+	self["self"], self["again"] = self, self
 	for _, c := range []struct {
 		name string
 		in   Object

@@ -131,8 +131,7 @@ func New(code Code, format string, args ...any) *Error {
 // Wrap returns a local failure with the given cause. A cause that is already
 // an [*Error] keeps its own code and is returned as it is.
 func Wrap(code Code, err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return &Error{Code: code, Err: err}
@@ -142,8 +141,8 @@ func Wrap(code Code, err error) *Error {
 // message at fault, unless it names one already. An err that holds no protocol
 // error is wrapped as an internal one.
 func WithMessageID(err error, id int64) *Error {
-	var e *Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
 		e = &Error{Code: InternalException, Err: err}
 	}
 	c := *e

@@ -52,7 +52,7 @@ func checkTCP(u *url.URL) error {
 	if u.Port() == "" {
 		return errors.New("the port is missing")
 	}
-	if rest := *u; u.User != nil || u.RawQuery != "" || u.Fragment != "" || (rest.Path != "" && rest.Path != "/") {
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
 		return errors.New("only a host and a port may be given")
 	}
 	return nil

@@ -167,6 +167,11 @@ func (c *wsConn) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	select {
+	case <-c.done:
+		return 0, c.failWrite(net.ErrClosed) // a browser would take it
+	default:
+	}
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
 	c.wire.gather()
@@ -284,6 +289,11 @@ func (m *messageReader) Read(p []byte) (int, error) {
 
 // WriteMessage implements [MessageConn].
 func (c *wsMessageConn) WriteMessage(ctx context.Context) (io.WriteCloser, error) {
+	select {
+	case <-c.done:
+		return nil, c.failWrite(net.ErrClosed)
+	default:
+	}
 	c.writing.Add(1)
 	w, err := c.ws.Writer(ctx, websocket.MessageBinary)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"syscall/js"
 	"time"
 
 	"github.com/coder/websocket"
@@ -47,11 +48,12 @@ func (w *wire) set(timer **time.Timer, t time.Time) error {
 	return nil
 }
 
-func (w *wire) shutdown(ws *websocket.Conn, code websocket.StatusCode, reason string) {
+// shutdown closes with the only code of the standard's that a page may send.
+func (w *wire) shutdown(ws *websocket.Conn, _ websocket.StatusCode, reason string) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		ws.Close(code, reason)
+		ws.Close(websocket.StatusNormalClosure, reason)
 	}()
 	select {
 	case <-closed:
@@ -62,7 +64,7 @@ func (w *wire) shutdown(ws *websocket.Conn, code websocket.StatusCode, reason st
 func (w *wire) abort(ws *websocket.Conn) {
 	w.set(&w.read, time.Time{})
 	w.set(&w.write, time.Time{})
-	go ws.CloseNow()
+	go ws.Close(websocket.StatusNormalClosure, "")
 }
 
 // receive leaves a read behind when the connection ends: the browser ends it.
@@ -88,6 +90,9 @@ func (c *wsConn) receive(ctx context.Context) (websocket.MessageType, io.Reader,
 }
 
 func dialWebSocket(ctx context.Context, u *url.URL, offer []string, _ *Options) (Conn, error) {
+	if !js.Global().Get("WebSocket").Truthy() {
+		return nil, errors.New("there is no WebSocket here")
+	}
 	ws, _, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{Subprotocols: offer})
 	if err != nil {
 		return nil, err

@@ -6,14 +6,16 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
 
-	"github.com/mslgo/msl/mslerr"
 	"pgregory.net/rapid"
+
+	"github.com/mslgo/msl/mslerr"
 )
 
 type vector struct {
@@ -244,7 +246,7 @@ func TestLZ4Refuses(t *testing.T) {
 		"cut": good[:len(good)-1], "offset before the beginning": {0, 0, 0, 5, 0x10, 'a', 9, 0, 0},
 		"claims 2 GiB": {0x7f, 0xff, 0xff, 0xff, 1, 2, 3},
 	} {
-		if _, err := LZ4.Decompress(nil, in, 1<<31); !errors.Is(err, mslerr.UncompressionError) {
+		if _, err := LZ4.Decompress(nil, in, math.MaxInt32); !errors.Is(err, mslerr.UncompressionError) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -331,6 +333,27 @@ func TestBombMemory(t *testing.T) {
 func FuzzGZIP(f *testing.F) { fuzz(f, GZIP) }
 func FuzzLZW(f *testing.F)  { fuzz(f, LZW) }
 func FuzzLZ4(f *testing.F)  { fuzz(f, LZ4) }
+
+// FuzzLZ4Block decompresses anything into memory of any size.
+func FuzzLZ4Block(f *testing.F) {
+	block, err := AppendLZ4Block(nil, bytes.Repeat([]byte("ab"), 300))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(block, uint16(600))
+	f.Add([]byte{0}, uint16(0))
+	f.Add([]byte{}, uint16(1))
+	f.Add([]byte{0x10, 'a', 1, 0, 0}, uint16(0))
+	f.Fuzz(func(t *testing.T, in []byte, size uint16) {
+		whole := make([]byte, int(size)+64)
+		if err := LZ4Block(whole[:size:size], in); err != nil && !errors.Is(err, mslerr.UncompressionError) {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(whole[size:], make([]byte, 64)) {
+			t.Fatal("written behind the end")
+		}
+	})
+}
 
 // fuzz decompresses anything, and compresses it too.
 func fuzz(f *testing.F, a Algorithm) {

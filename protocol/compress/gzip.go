@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"math"
 	"slices"
 	"sync"
 
@@ -57,6 +58,7 @@ func (gzipAlgorithm) Decompress(dst, src []byte, limit int) ([]byte, error) {
 		gzipReaders.Put(r)
 	}()
 	r.src.Reset(src)
+	limit = min(limit, math.MaxInt-1) // room for one more in an int
 	if err := r.Reset(&r.src); err != nil {
 		return nil, corrupt("GZIP")
 	}
@@ -81,7 +83,7 @@ func (r *gzipReader) member(out []byte, base, limit int) ([]byte, error) {
 		if len(out) == cap(out) {
 			out = slices.Grow(out, min(room, max(len(out), 512)))
 		}
-		n, err := r.Read(out[len(out):min(cap(out), len(out)+room)])
+		n, err := r.Read(out[len(out) : len(out)+min(cap(out)-len(out), room)])
 		out = out[:len(out)+n]
 		switch {
 		case n == room:

@@ -1,9 +1,12 @@
 package compress
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"sync"
+
+	"github.com/mslgo/msl/mslerr"
 )
 
 // LZW is MSL's own LZW (spec 04 section 4.2); package compress/lzw, GIF, TIFF
@@ -27,7 +30,10 @@ func lzwWidth(k int) int { return bits.Len(uint(255 + k)) }
 
 // The dictionary grows with the data, one entry for each code. Those that large
 // data left behind are not kept.
-const lzwKeep = 1 << 18 // entries
+const (
+	lzwKeep  = 1 << 18 // entries
+	lzwTable = 1 << 12 // slots that an encoder begins with
+)
 
 // lzwEncoder finds strings by their prefix's code and their last byte.
 type lzwEncoder struct {
@@ -36,7 +42,7 @@ type lzwEncoder struct {
 	table  []int32 // open addressing: index into prefix plus one, 0 if free; a power of two long
 }
 
-var lzwEncoders = sync.Pool{New: func() any { return &lzwEncoder{table: make([]int32, 1<<12)} }}
+var lzwEncoders = sync.Pool{New: func() any { return &lzwEncoder{table: make([]int32, lzwTable)} }}
 
 // find returns the slot where the string of that prefix and last byte is or belongs.
 func (e *lzwEncoder) find(prefix int32, last byte) int {
@@ -59,7 +65,8 @@ func (e *lzwEncoder) add(slot int, prefix int32, last byte) {
 	if len(e.prefix) <= len(e.table)/2 {
 		return
 	}
-	e.table = make([]int32, 2*len(e.table))
+	e.table = slices.Grow(e.table[:0], 2*len(e.table))[:2*len(e.table)]
+	clear(e.table)
 	for i := range e.prefix {
 		e.table[e.find(e.prefix[i], e.last[i])] = int32(i + 1)
 	}
@@ -69,8 +76,12 @@ func (lzwAlgorithm) Compress(dst, src []byte) ([]byte, error) {
 	if len(src) == 0 {
 		return dst, nil
 	}
+	if len(src) > math.MaxInt32-256 { // a code might not fit
+		return nil, mslerr.New(mslerr.CompressionError, "%d bytes are over LZW's limit of %d", len(src), math.MaxInt32-256)
+	}
 	e := lzwEncoders.Get().(*lzwEncoder)
 	e.prefix, e.last = e.prefix[:0], e.last[:0]
+	e.table = e.table[:lzwTable]
 	clear(e.table)
 	w := bitWriter{out: dst}
 	k := 0
@@ -87,7 +98,7 @@ func (lzwAlgorithm) Compress(dst, src []byte) ([]byte, error) {
 		code = int32(c)
 	}
 	w.write(uint64(code), lzwWidth(k))
-	if len(e.table) <= lzwKeep {
+	if cap(e.table) <= lzwKeep {
 		lzwEncoders.Put(e)
 	}
 	return w.close(), nil

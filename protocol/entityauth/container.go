@@ -49,7 +49,7 @@ func (ss Schemes) Parse(o framing.Object) (Data, Scheme, error) {
 	}
 	s, found := ss.ByName(name)
 	if !found && !slices.Contains(standard, name) {
-		return nil, nil, mslerr.New(mslerr.UnidentifiedEntityAuthScheme, "%q", name)
+		return nil, nil, mslerr.New(mslerr.UnidentifiedEntityAuthScheme, "%.64q", name)
 	}
 	authdata, err := member[framing.Object](o, "authdata")
 	if err != nil {

@@ -71,9 +71,11 @@ func (p Policy) Check(ctx context.Context, identity, scheme string) error {
 	return nil
 }
 
-// EntityOf is the entity that d names.
+// EntityOf is the entity that d names. Its scheme is the one that proves the name:
+// of MT_PROTECTED data that of the data inside, since otherwise a mere name inside
+// would count as much as a proved one (channel set-up, X1).
 func EntityOf(d Data) token.Entity {
-	return token.Entity{Scheme: d.Scheme(), Identity: d.Identity()}
+	return token.Entity{Scheme: innermost(d).Scheme(), Identity: d.Identity()}
 }
 
 // lookupError gives the error of a callback the code that belongs to its

@@ -40,7 +40,7 @@ func (ss Schemes) open(o framing.Object) (Scheme, framing.Object, error) {
 	}
 	s, found := ss.ByName(name)
 	if !found && !slices.Contains(standard, name) {
-		return nil, nil, mslerr.New(mslerr.UnidentifiedKeyxScheme, "%q", name)
+		return nil, nil, mslerr.New(mslerr.UnidentifiedKeyxScheme, "%.64q", name)
 	}
 	keydata, err := member[framing.Object](o, "keydata")
 	if err != nil {

@@ -86,7 +86,9 @@ func answer(ctx context.Context, s Scheme, r Request, p Parties, allow Policy) (
 func (ss Schemes) Complete(ctx context.Context, offers []Offer, r *Response, p Parties) (*Result, error) {
 	defer Erase(offers)
 	if r.Token.Verified() && r.Token.Identity() == p.Identity {
-		return &Result{Keys: r.Token.SessionKeys()}, nil
+		keys := r.Token.SessionKeys()
+		keys.Encryption, keys.Signature = slices.Clone(keys.Encryption), slices.Clone(keys.Signature)
+		return &Result{Keys: keys}, nil
 	}
 	s, ok := ss.ByName(r.Scheme)
 	if !ok {

@@ -1,22 +1,18 @@
 package keyx
 
-import (
-	"fmt"
-	"log/slog"
-
-	"github.com/mslgo/msl/mslerr"
-)
+import "github.com/mslgo/msl/mslerr"
 
 // An Exporter derives secrets from a key exchange for other uses than the
 // session keys; the channel takes its secret from it (channel set-up 4.9). It
 // is used by one goroutine at a time.
 type Exporter struct {
+	redacted
 	export func(context string, length int) ([]byte, error)
 }
 
 // NewExporter makes an exporter of a scheme's own secret.
 func NewExporter(export func(context string, length int) ([]byte, error)) *Exporter {
-	return &Exporter{export}
+	return &Exporter{export: export}
 }
 
 // Export derives length bytes for the given context.
@@ -29,9 +25,3 @@ func (e *Exporter) Export(context string, length int) ([]byte, error) {
 
 // Erase drops the secret: whoever learns the session keys later cannot export.
 func (e *Exporter) Erase() { e.export = nil }
-
-// Format hides the secret, whatever the verb.
-func (*Exporter) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[redacted]")) }
-
-// LogValue hides the secret.
-func (*Exporter) LogValue() slog.Value { return slog.StringValue("[redacted]") }

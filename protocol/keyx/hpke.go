@@ -66,6 +66,7 @@ func (h HPKE) kem(id uint16) (hpke.KEM, error) {
 }
 
 type hpkeOffer struct {
+	redacted
 	kem     uint16
 	public  []byte
 	private hpke.PrivateKey // nil once used
@@ -93,7 +94,7 @@ func (h HPKE) Offer(context.Context, Parties) ([]Offer, error) {
 	if err != nil {
 		return nil, mslerr.Wrap(mslerr.GenerateKeyError, err)
 	}
-	return []Offer{&hpkeOffer{id, private.PublicKey().Bytes(), private}}, nil
+	return []Offer{&hpkeOffer{kem: id, public: private.PublicKey().Bytes(), private: private}}, nil
 }
 
 type hpkeRequest struct {
@@ -211,10 +212,14 @@ func hpkeResult(export func(context string, length int) ([]byte, error), p Parti
 
 // hpkeNames is L(scheme) || L(identity) of the requester, then of the responder,
 // where L(b) is u16(length) || b: who is not in the keys cannot be mistaken for
-// who is (channel set-up, X15).
+// who is (channel set-up, X15). An entity of scheme PROVISIONED has no name yet,
+// although the responder may have given it one.
 func hpkeNames(p Parties) ([]byte, error) {
 	var names []byte
 	for _, e := range []token.Entity{p.Requester, p.Responder} {
+		if e.Scheme == "PROVISIONED" {
+			e.Identity = ""
+		}
 		for _, s := range []string{e.Scheme, e.Identity} {
 			if len(s) > math.MaxUint16 {
 				return nil, mslerr.New(mslerr.KeyxIncorrectData, "name of %d bytes; the limit is %d", len(s), math.MaxUint16)

@@ -50,6 +50,10 @@ func TestHPKENames(t *testing.T) {
 	if names, err := hpkeNames(Parties{}); err != nil || !bytes.Equal(names, make([]byte, 8)) {
 		t.Errorf("names of a renewal %x, %v; want 8 zero bytes", names, err)
 	}
+	given, _ := hpkeNames(Parties{Requester: token.Entity{Scheme: "PROVISIONED", Identity: "device-1"}})
+	if asked, _ := hpkeNames(Parties{Requester: token.Entity{Scheme: "PROVISIONED"}}); !bytes.Equal(given, asked) {
+		t.Error("the sides of a PROVISIONED entity disagree on its name")
+	}
 	_, err = hpkeNames(Parties{Requester: token.Entity{Identity: strings.Repeat("a", 65536)}})
 	wantCode(t, err, mslerr.KeyxIncorrectData)
 }
@@ -112,7 +116,7 @@ func TestHPKEVectors(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				return &hpkeOffer{v.kem, private.PublicKey().Bytes(), private}
+				return &hpkeOffer{kem: v.kem, public: private.PublicKey().Bytes(), private: private}
 			}
 			public := offer().public
 			enc := v.encapsulate(public)
@@ -316,4 +320,27 @@ func TestHPKEPrefersOwnOrder(t *testing.T) {
 	}
 	_, err = Schemes{HPKE{}}.Answer(t.Context(), parsed[:1], setup, nil)
 	wantCode(t, err, mslerr.UnsupportedKeyxMechanism)
+}
+
+func BenchmarkHPKE(b *testing.B) {
+	for _, id := range defaultKEMs {
+		b.Run(fmt.Sprint(id), func(b *testing.B) {
+			h := HPKE{KEMs: []uint16{id}}
+			b.ReportAllocs()
+			for b.Loop() {
+				offers, err := h.Offer(b.Context(), setup)
+				if err != nil {
+					b.Fatal(err)
+				}
+				o := offers[0].(*hpkeOffer)
+				a, err := h.Answer(b.Context(), hpkeRequest{o.kem, o.public}, setup)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := h.Complete(b.Context(), o, a.KeyData, setup); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -56,7 +56,7 @@ func (SymmetricWrapped) ParseRequest(keydata framing.Object) (Request, error) {
 		return nil, err
 	}
 	if id != keyIDPSK && id != keyIDSession {
-		return nil, mslerr.New(mslerr.UnidentifiedKeyxKeyID, "%q", id)
+		return nil, mslerr.New(mslerr.UnidentifiedKeyxKeyID, "%.64q", id)
 	}
 	return symmetricRequest{id}, nil
 }

@@ -4,8 +4,10 @@ package userauth
 
 import (
 	"context"
+	"errors"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/token"
 )
 
@@ -34,5 +36,62 @@ type Policy struct {
 	PermittedUser func(ctx context.Context, entity token.Entity, user token.User, scheme string) bool
 }
 
-// Schemes is what a network accepts, each name once.
-type Schemes []Scheme
+// CheckEntity is what a scheme asks first: mslerr.UserAuthEntityIncorrectData.
+func (p Policy) CheckEntity(ctx context.Context, entity token.Entity, scheme string) error {
+	if p.PermittedEntity == nil || p.PermittedEntity(ctx, entity, scheme) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return mslerr.New(mslerr.UserAuthEntityIncorrectData, "scheme %s", scheme)
+}
+
+// CheckUser is what a scheme asks when it knows the user:
+// mslerr.UserAuthEntityUserIncorrectData.
+func (p Policy) CheckUser(ctx context.Context, entity token.Entity, user token.User, scheme string) error {
+	if p.PermittedUser == nil || p.PermittedUser(ctx, entity, user, scheme) {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return mslerr.New(mslerr.UserAuthEntityUserIncorrectData, "scheme %s", scheme)
+}
+
+// CheckAccompanying is what a scheme asks last: the user ID token of the same
+// message, if there is one, names the same user, else
+// mslerr.UserIDTokenUserAuthDataMismatch.
+func CheckAccompanying(accompanying *token.UserIDToken, user token.User) error {
+	if accompanying != nil && accompanying.User() != user {
+		return mslerr.New(mslerr.UserIDTokenUserAuthDataMismatch, "the user ID token names another user")
+	}
+	return nil
+}
+
+// lookupError gives the error of a callback the code that belongs to its
+// failure, unless it is one of MSL's own, or the end of ctx.
+func lookupError(ctx context.Context, code mslerr.Code, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var c mslerr.Code
+	if errors.As(err, &c) {
+		return mslerr.Wrap(c, err)
+	}
+	return mslerr.Wrap(code, err)
+}
+
+// wrongData is what a scheme says of data that another one parsed.
+func wrongData(scheme string, d Data) error {
+	return mslerr.New(mslerr.InternalException, "scheme %s was given data %T", scheme, d)
+}
+
+// member is a mandatory member of user authentication data.
+func member[T framing.Value](o framing.Object, name string) (T, error) {
+	v, err := framing.Get[T](o, name)
+	if err != nil {
+		return v, mslerr.Wrap(mslerr.ParseError, err)
+	}
+	return v, nil
+}

@@ -1,0 +1,42 @@
+package transport
+
+import (
+	"io"
+	"net"
+	"testing"
+)
+
+func TestNetConnKeepsWhatTheConnectionCan(t *testing.T) {
+	a, b := Pipe()
+	defer a.Close()
+	defer b.Close()
+	if NetConn(a) != a {
+		t.Error("a Conn was wrapped again")
+	}
+
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialled, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp := NetConn(dialled)
+	defer tcp.Close()
+	if _, ok := tcp.(TryWriter); !ok {
+		t.Error("TCP lost TryWrite")
+	}
+
+	c, s := net.Pipe()
+	conn := NetConn(c)
+	defer conn.Close()
+	go func() {
+		io.WriteString(s, "hello")
+		s.Close()
+	}()
+	if got, err := io.ReadAll(conn); err != nil || string(got) != "hello" || conn.Form() != Stream || conn.URL() != "" {
+		t.Errorf("read %q, %v; form %v, URL %q", got, err, conn.Form(), conn.URL())
+	}
+}
