@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
 )
@@ -247,6 +249,8 @@ func (i *Initiator) validate() error {
 		return fmt.Errorf("session: To has %d bytes, not 1 to %d", len(i.To), maxName)
 	case i.Trust == nil:
 		return fmt.Errorf("session: Initiator without Trust: nobody may answer")
+	case i.Network.Self != nil && i.Network.Self.Identity() == i.To:
+		return fmt.Errorf("session: To is our own name")
 	}
 	return i.Algorithms.validate()
 }
@@ -259,10 +263,26 @@ func (r *Responder) validate() error {
 		return fmt.Errorf("session: Responder without entity authentication data of its own")
 	case r.Network.TokenKeys == nil || r.Network.Issuer == nil:
 		return fmt.Errorf("session: Responder without TokenKeys or Issuer")
+	case !slices.ContainsFunc(r.Network.KeyExchange, isHPKE):
+		return fmt.Errorf("session: Responder without key exchange scheme HPKE")
+	case !protects(r.Network):
+		return fmt.Errorf("session: Responder with entity authentication that proves nothing")
 	case len(r.Names) == 0:
 		return fmt.Errorf("session: Responder answers to no name")
 	case len(r.At) > maxAt:
 		return fmt.Errorf("session: %d addresses in At, more than %d", len(r.At), maxAt)
 	}
 	return r.Algorithms.validate()
+}
+
+func isHPKE(s keyx.Scheme) bool {
+	_, ok := s.(keyx.HPKE)
+	return ok
+}
+
+// protects says whether our own entity authentication protects integrity: two
+// sides of which neither does get no channel.
+func protects(n *message.Network) bool {
+	s, ok := schemeOf(n, n.Self.Scheme())
+	return ok && s.Protects()
 }

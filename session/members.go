@@ -15,11 +15,6 @@ import (
 // 0, with the same labels, until the channel is complete.
 const version = 0
 
-// sentinel is the "channel" member with which a responder shows, in every
-// response with key exchange outside a channel, that it speaks the channel
-// (channel set-up 4.2.13, X12).
-func sentinel() framing.Object { return framing.Object{"versions": framing.Array{int64(version)}} }
-
 // A request is the "channel" member of a request's headerdata (channel set-up
 // 4.1.2; attach 4.6.1):
 //
@@ -47,7 +42,7 @@ type request struct {
 }
 
 type publicShare struct {
-	kem    int
+	kem    uint16
 	public []byte
 }
 
@@ -60,7 +55,7 @@ type publicShare struct {
 type response struct {
 	version int64
 	suite   stream.Suite
-	kem     int    // by share, 0 otherwise
+	kem     uint16 // by share, 0 otherwise
 	enc     []byte // by share
 	id      channelID
 	offer   offer
@@ -259,7 +254,7 @@ func parseResponse(o framing.Object) (*response, error) {
 	r.version = p.number("version", 0, math.MaxInt32)
 	r.suite = stream.Suite(p.number("suite", 1, math.MaxUint16))
 	if o["enc"] != nil || o["kem"] != nil {
-		r.kem = int(p.number("kem", 0, math.MaxUint16))
+		r.kem = uint16(p.number("kem", 0, math.MaxUint16))
 		r.enc = p.binary("enc", 1, maxEnc)
 	}
 	copy(r.id[:], p.binary("id", len(r.id), len(r.id)))
@@ -437,7 +432,7 @@ func (p *parser) shares(list framing.Array) []publicShare {
 	var shares []publicShare
 	for _, o := range elements {
 		e := parser{o: o}
-		s := publicShare{kem: int(e.number("kem", 0, math.MaxUint16)), public: e.binary("share", 1, maxShare)}
+		s := publicShare{kem: uint16(e.number("kem", 0, math.MaxUint16)), public: e.binary("share", 1, maxShare)}
 		if slices.ContainsFunc(shares, func(t publicShare) bool { return t.kem == s.kem }) {
 			e.fail("shares", "one KEM twice")
 		}

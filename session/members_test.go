@@ -10,6 +10,7 @@ import (
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
+	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/stream"
 )
 
@@ -17,7 +18,7 @@ func sampleRequest() *request {
 	return &request{
 		versions: []int64{version},
 		suites:   []stream.Suite{stream.ChaCha20Poly1305, stream.AES128GCM},
-		shares:   []publicShare{{MLKEM768X25519, span(0, maxShare)}, {X25519, span(9, 32)}},
+		shares:   []publicShare{{keyx.KEMMLKEM768X25519, span(0, maxShare)}, {keyx.KEMX25519, span(9, 32)}},
 		to:       "service", from: "me", issuer: "you",
 		offer: offer{maxRecord: 65536, window: 262144, credit: 4194304, streams: 256, retain: 1048576, durable: 0},
 		early: true, auth: true,
@@ -26,7 +27,7 @@ func sampleRequest() *request {
 
 func sampleResponse() *response {
 	return &response{
-		suite: stream.AES256GCM, kem: X25519, enc: span(3, 32), id: channelID(span(7, 16)),
+		suite: stream.AES256GCM, kem: keyx.KEMX25519, enc: span(3, 32), id: channelID(span(7, 16)),
 		offer: offer{}.withDefaults(), early: earlyUnknown, auth: true, at: []string{"tcp://here:1"},
 	}
 }
@@ -82,7 +83,7 @@ func TestRequestRanges(t *testing.T) {
 	for i := range many {
 		many[i] = 1
 	}
-	one := framing.Object{"kem": X25519, "share": span(0, 32)}
+	one := framing.Object{"kem": int64(keyx.KEMX25519), "share": span(0, 32)}
 	for name, members := range map[string]framing.Object{
 		"versions missing":    {"versions": nil},
 		"versions a string":   {"versions": "0"},
@@ -148,7 +149,7 @@ func TestResponseMember(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", got, r)
 		}
 	}
-	if got, err := parseResponse(sentinel()); err != nil || got.versions == nil {
+	if got, err := parseResponse(Sentinel()); err != nil || got.versions == nil {
 		t.Errorf("sentinel: %+v, %v", got, err)
 	}
 	long := framing.Array{strings.Repeat("u", maxAtSize+1)}
@@ -180,7 +181,7 @@ func TestResponseMember(t *testing.T) {
 }
 
 func FuzzMembers(f *testing.F) {
-	for _, o := range []framing.Object{sampleRequest().object(), sampleResponse().object(), sentinel()} {
+	for _, o := range []framing.Object{sampleRequest().object(), sampleResponse().object(), Sentinel()} {
 		b, err := framing.JSON.Append(nil, o)
 		if err != nil {
 			f.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 )
 
@@ -111,9 +112,9 @@ func TestScheduleVectors(t *testing.T) {
 	wantHex(t, "proof closed", "be6de2eb9df619f3c5a54cbc18022363f38031f3d29e3e57446298a676368648", e.attachClosed(hq, id, 1, 256))
 
 	share, enc := bytes.Repeat([]byte{0x21}, 32), bytes.Repeat([]byte{0x22}, 32)
-	offer := e.rekeyOffer(X25519, share)
+	offer := e.rekeyOffer(keyx.KEMX25519, share)
 	wantHex(t, "rk offer", "69f7acb9edc4ecddc7043c3c33b90e5c0c3436a4f82202f15c5353ea94e5d4f2", offer[:])
-	e1 := e.next(X25519, share, enc, bytes.Repeat([]byte{0x23}, 32))
+	e1 := e.next(keyx.KEMX25519, share, enc, bytes.Repeat([]byte{0x23}, 32))
 	if !bytes.Equal(e.rekey, make([]byte, 32)) {
 		t.Error("the old rekey secret is not erased")
 	}
@@ -245,7 +246,7 @@ func TestHPKEVectors(t *testing.T) {
 	}
 
 	// 6.4: x by share and x' by rekey.
-	s := share{kem: X25519, private: private}
+	s := share{kem: keyx.KEMX25519, private: private}
 	x, err := s.decapsulate(ephemeral, shareInfo(hq))
 	if err != nil {
 		t.Fatal(err)
@@ -260,7 +261,7 @@ func TestHPKEVectors(t *testing.T) {
 
 func TestShares(t *testing.T) {
 	hq, _ := vectorHashes()
-	for _, kem := range []int{X25519, MLKEM768X25519} {
+	for _, kem := range []uint16{keyx.KEMX25519, keyx.KEMMLKEM768X25519} {
 		t.Run(fmt.Sprint(kem), func(t *testing.T) {
 			s, err := newShare(kem)
 			if err != nil {

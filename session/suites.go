@@ -8,14 +8,9 @@ import (
 
 	"golang.org/x/sys/cpu"
 
+	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/stream"
-)
-
-// KEMs by their HPKE numbers.
-const (
-	X25519         = 32    // DHKEM(X25519, HKDF-SHA256)
-	MLKEM768X25519 = 25722 // the hybrid: safe while either half is
 )
 
 // defaultSuites is all suites, best first: AES where the processor has it in
@@ -44,8 +39,8 @@ type Algorithms struct {
 	// Suites that are allowed, best first; nil: all, by what the processor
 	// accelerates. A responder takes the first of the initiator's that it allows.
 	Suites []stream.Suite
-	// KEMs that are allowed, best first; nil: MLKEM768X25519, X25519.
-	KEMs []int
+	// KEMs that are allowed, best first; nil: keyx.KEMMLKEM768X25519, keyx.KEMX25519.
+	KEMs []uint16
 }
 
 func (a Algorithms) suites() []stream.Suite {
@@ -55,9 +50,9 @@ func (a Algorithms) suites() []stream.Suite {
 	return a.Suites
 }
 
-func (a Algorithms) kems() []int {
+func (a Algorithms) kems() []uint16 {
 	if a.KEMs == nil {
-		return []int{MLKEM768X25519, X25519}
+		return []uint16{keyx.KEMMLKEM768X25519, keyx.KEMX25519}
 	}
 	return a.KEMs
 }
@@ -69,7 +64,7 @@ func (a Algorithms) validate() error {
 		}
 	}
 	for _, k := range a.kems() {
-		if k != X25519 && k != MLKEM768X25519 {
+		if k != keyx.KEMX25519 && k != keyx.KEMMLKEM768X25519 {
 			return fmt.Errorf("session: KEM %d is unknown", k)
 		}
 	}
@@ -92,13 +87,13 @@ func choose[T comparable](ours, theirs []T) (v T, ok bool) {
 
 // share is a fresh public key of one KEM with its private half.
 type share struct {
-	kem     int
+	kem     uint16
 	public  []byte
 	private hpke.PrivateKey // nil once erased: Go has no way to overwrite it
 }
 
-func newShare(kem int) (share, error) {
-	k, err := hpke.NewKEM(uint16(kem))
+func newShare(kem uint16) (share, error) {
+	k, err := hpke.NewKEM(kem)
 	if err != nil {
 		return share{}, err
 	}
@@ -111,8 +106,8 @@ func newShare(kem int) (share, error) {
 
 // encapsulate makes enc and x for a peer's share: HPKE mode base, KDF
 // HKDF-SHA256, export-only (channel set-up 4.2.9).
-func encapsulate(kem int, public, info []byte) (enc []byte, x mslcrypto.Key, err error) {
-	k, err := hpke.NewKEM(uint16(kem))
+func encapsulate(kem uint16, public, info []byte) (enc []byte, x mslcrypto.Key, err error) {
+	k, err := hpke.NewKEM(kem)
 	if err != nil {
 		return nil, nil, err
 	}

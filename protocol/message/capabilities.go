@@ -78,7 +78,7 @@ func array[T any](list []T, name func(T) string) framing.Array {
 
 // parseCapabilities drops names it does not know, and takes a member that is
 // no array for an empty one, as the other stacks do.
-func parseCapabilities(o framing.Object) (*Capabilities, error) {
+func parseCapabilities(o framing.Object, known []compress.Algorithm) (*Capabilities, error) {
 	c := new(Capabilities)
 	var err error
 	if c.Languages, err = names(o, "languages"); err != nil {
@@ -89,7 +89,7 @@ func parseCapabilities(o framing.Object) (*Capabilities, error) {
 		return nil, err
 	}
 	for _, name := range algorithms {
-		if a, ok := compress.ByName(name); ok {
+		if a, ok := compress.ByName(known, name); ok {
 			c.Compression = append(c.Compression, a)
 		}
 	}

@@ -56,6 +56,8 @@ type Header struct {
 	Protection
 	// HeaderContext opened the header, PayloadContext opens its chunks.
 	HeaderContext, PayloadContext mslcrypto.Context
+
+	named token.Entity // who the header says it is from, zero under a master token
 }
 
 // Tokens is a set of tokens that belong together: all are bound to one master
@@ -71,8 +73,7 @@ type Protection struct {
 	PayloadEncrypted, PayloadProtected bool
 }
 
-// Entity is the name the sender has in the token it gets: that of EntityAuth,
-// or of a master token of our own issue.
+// entityOfToken is the entity that a master token of our own issue names.
 func entityOfToken(t *token.MasterToken) token.Entity {
 	scheme, _, _ := framing.Opt[string](t.IssuerData(), issuerDataScheme)
 	return token.Entity{Scheme: scheme, Identity: t.Identity()}

@@ -12,9 +12,9 @@
 package message
 
 import (
-	"time"
-
 	"context"
+	"slices"
+	"time"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
@@ -160,6 +160,11 @@ func (n *Network) Capabilities() *Capabilities {
 	return &Capabilities{Compression: n.Compression, Languages: n.Languages, Formats: formats}
 }
 
+// Algorithms is what can be decompressed: all that there are, announced or not.
+func (n *Network) Algorithms() []compress.Algorithm {
+	return slices.Concat(compress.Defaults(), n.Compression)
+}
+
 func (n *Network) now() time.Time {
 	if n.Clock != nil {
 		return n.Clock()
@@ -185,20 +190,5 @@ func (n *Network) selfScheme() (entityauth.Scheme, error) {
 	if n.SelfScheme != nil {
 		return n.SelfScheme, nil
 	}
-	scheme, ok := byName(n.EntityAuth, n.Self.Scheme())
-	if !ok {
-		return nil, mslerr.New(mslerr.EntityAuthFactoryNotFound, "no scheme %q for our own entity authentication data", n.Self.Scheme())
-	}
-	return scheme, nil
-}
-
-// byName finds a scheme in a configuration.
-func byName[S interface{ Name() string }](schemes []S, name string) (S, bool) {
-	for _, s := range schemes {
-		if s.Name() == name {
-			return s, true
-		}
-	}
-	var none S
-	return none, false
+	return n.EntityAuth.Of(n.Self)
 }

@@ -3,6 +3,7 @@ package message
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/mslgo/msl/framing"
@@ -33,6 +34,22 @@ type OpenOptions struct {
 	// Holder finds the session keys of master tokens that others issued. Nil:
 	// there are none.
 	Holder token.Holder
+}
+
+// Read waits for the next header of a stream and returns its bytes, which are
+// one whole object. The error is io.EOF if the stream ended before it began; an
+// object that is cut short or malformed is mslerr.ParseError, and other errors
+// are those of the connection.
+func Read(r *framing.Reader) ([]byte, error) {
+	raw, _, err := r.Object()
+	var (
+		syntax *framing.SyntaxError
+		limit  *framing.LimitError
+	)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &syntax) || errors.As(err, &limit) {
+		return nil, mslerr.Wrap(mslerr.ParseError, err)
+	}
+	return raw, err
 }
 
 // Receive opens a message and makes all checks of classic MSL, those that cost
@@ -108,7 +125,11 @@ func (n *Network) openHeader(ctx context.Context, h *Header, object framing.Obje
 	} else if ok {
 		err = n.underMasterToken(ctx, h, mt, o)
 	} else {
-		h.EntityAuth, h.HeaderContext, err = n.remote(ctx, object, &h.Protection)
+		var r *remote
+		if r, err = n.remote(ctx, object); err == nil {
+			h.EntityAuth, h.HeaderContext, h.Protection = r.data, r.context, r.protection
+			h.Sender, h.named = entityauth.EntityOf(r.data), r.named
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -116,8 +137,6 @@ func (n *Network) openHeader(ctx context.Context, h *Header, object framing.Obje
 	failure := mslerr.MessageEntityDataBasedVerificationFailed
 	if h.MasterToken != nil {
 		failure = mslerr.MessageMasterTokenBasedVerificationFailed
-	} else {
-		h.Sender = entityauth.EntityOf(h.EntityAuth)
 	}
 	plaintext, err := unseal(h.HeaderContext, object, "headerdata", failure)
 	if err != nil {
@@ -165,22 +184,29 @@ func (n *Network) underMasterToken(ctx context.Context, h *Header, object framin
 	return err
 }
 
-// remote finds the context of the entity authentication data in a header.
-func (n *Network) remote(ctx context.Context, object framing.Object, p *Protection) (entityauth.Data, mslcrypto.Context, error) {
+// A remote is who sent a header, by its entity authentication data.
+type remote struct {
+	data       entityauth.Data
+	named      token.Entity // as the header names it: a PROVISIONED entity has no name yet
+	context    mslcrypto.Context
+	protection Protection
+}
+
+func (n *Network) remote(ctx context.Context, object framing.Object) (*remote, error) {
 	authdata, ok, err := opt[framing.Object](object, "entityauthdata")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if !ok {
-		return nil, nil, mslerr.New(mslerr.MessageEntityNotFound, "neither entity authentication data nor a master token")
+		return nil, mslerr.New(mslerr.MessageEntityNotFound, "neither entity authentication data nor a master token")
 	}
 	data, scheme, err := n.EntityAuth.Parse(authdata)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	*p = protectionOf(scheme)
-	c, err := scheme.Context(ctx, data, n.EntityPolicy)
-	return data, c, err
+	r := &remote{data: data, named: entityauth.EntityOf(data), protection: protectionOf(scheme)}
+	r.context, err = scheme.Context(ctx, data, n.EntityPolicy)
+	return r, err
 }
 
 func protectionOf(s entityauth.Scheme) Protection {
@@ -344,7 +370,7 @@ func (n *Network) parseFlags(h *Header, o framing.Object) error {
 	if c, ok, err := opt[framing.Object](o, "capabilities"); err != nil {
 		return err
 	} else if ok {
-		if h.Capabilities, err = parseCapabilities(c); err != nil {
+		if h.Capabilities, err = parseCapabilities(c, n.Algorithms()); err != nil {
 			return mslerr.Wrap(mslerr.ParseError, err)
 		}
 	}
@@ -365,10 +391,7 @@ func (n *Network) parseFlags(h *Header, o framing.Object) error {
 // complete is step J.
 func (n *Network) complete(ctx context.Context, h *Header, o OpenOptions) error {
 	parties := o.Parties
-	parties.Responder = token.Entity{}
-	if h.EntityAuth != nil {
-		parties.Responder = exchangeEntity(h.EntityAuth)
-	}
+	parties.Responder = h.named
 	var err error
 	if h.KeyResult, err = n.KeyExchange.Complete(ctx, o.Offers, h.KeyResponse, parties); err != nil {
 		return err
@@ -414,14 +437,13 @@ func (n *Network) checkReflection(h *Header, o framing.Object) error {
 //
 //	{"entityauthdata": object, "errordata": binary, "signature": binary}
 func (n *Network) openError(ctx context.Context, e *ErrorHeader, object framing.Object, opts OpenOptions) (*ErrorHeader, error) {
-	var p Protection
-	data, c, err := n.remote(ctx, object, &p)
+	r, err := n.remote(ctx, object)
 	if err != nil {
 		return nil, err
 	}
-	e.EntityAuth, e.Sender = data, entityauth.EntityOf(data)
-	e.Encrypted, e.Protected = p.HeaderEncrypted, p.HeaderProtected
-	o, err := unseal(c, object, "errordata", mslerr.MessageVerificationFailed)
+	e.EntityAuth, e.Sender = r.data, entityauth.EntityOf(r.data)
+	e.Encrypted, e.Protected = r.protection.HeaderEncrypted, r.protection.HeaderProtected
+	o, err := unseal(r.context, object, "errordata", mslerr.MessageVerificationFailed)
 	if err != nil {
 		return nil, err
 	}

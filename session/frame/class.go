@@ -1,12 +1,14 @@
 package frame
 
-// Class says which account a record is charged to (channel set-up 4.12).
+// Class says which account a record is charged to, and whether it asks to be
+// acknowledged (channel set-up 4.12).
 type Class uint8
 
 // Classes, the higher ones include the lower.
 const (
 	None    Class = iota // nothing waits
-	Control              // frames that are no data: MAX_*, RESET_STREAM, ...
+	Quiet                // MAX_*: charged as Control, but asks for no ACK
+	Control              // other frames that are no data: RESET_STREAM, AUTH, ...
 	Data                 // STREAM, STREAM_OPEN, CONTROL: wait for the retention budget
 )
 
@@ -15,8 +17,12 @@ func (c Class) String() string {
 	switch c {
 	case None:
 		return "none"
+	case Quiet:
+		return "quiet"
 	case Control:
 		return "control"
+	case Data:
+		return "data"
 	}
-	return "data"
+	return "unknown class"
 }

@@ -1,0 +1,292 @@
+package link
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/session/frame"
+	"github.com/mslgo/msl/stream"
+)
+
+const (
+	keyUpdatesPerSecond = 8
+	maxUnhandled        = 256 << 10 // bytes of records until BatchEnd is called at the latest
+)
+
+// input is what only the reading goroutine touches.
+type input struct {
+	opened    bool // a record was
+	unhandled int  // bytes of records since BatchEnd
+	asked     bool // one of them asks for an ACK
+	updates   [keyUpdatesPerSecond]instant
+	update    int
+	switched  bool // the keys changed: the frame must be the last of its record
+	probed    bool // a PING or CLOSE was in the record
+}
+
+// read opens and handles records until the connection ends.
+func (l *Link) read(r *framing.Reader) {
+	defer l.release(r)
+	for {
+		record, err := r.Record(l.cfg.OwnMaxRecord + stream.TagLength)
+		if err != nil {
+			l.do(broken, l.lost(err))
+			return
+		}
+		err = l.handleRecord(record)
+		size := len(record.B)
+		record.Release()
+		if err != nil {
+			l.do(broken, &LostError{err})
+			return
+		}
+		l.in.unhandled += size
+		if !r.HasRecord() || l.in.unhandled >= maxUnhandled {
+			l.batchEnd()
+		}
+	}
+}
+
+// lost makes the error of a connection that gives no more records. A unit that
+// is no record, or too long, was not authenticated: it is one that does not open.
+func (l *Link) lost(err error) error {
+	var syntax *framing.SyntaxError
+	var limit *framing.LimitError
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.writeErr != nil && errors.Is(err, os.ErrDeadlineExceeded):
+		return &LostError{l.writeErr} // see writeFailed
+	case err == io.EOF:
+		return errEnded
+	case errors.As(err, &syntax), errors.As(err, &limit):
+		return &LostError{errors.Join(stream.ErrRecord, err)}
+	}
+	return &LostError{err}
+}
+
+// batchEnd is called before the reading goroutine waits.
+func (l *Link) batchEnd() {
+	l.in.unhandled = 0
+	defer func() { l.in.asked = false }()
+	l.mu.Lock()
+	live := l.state == running
+	wake := l.acks.due || l.pongWanted || l.pingWanted
+	if l.kept.count == 0 && !l.in.asked {
+		wake = true // at rest the writer's buffer goes back to the pool
+	}
+	ending := l.state == answering
+	l.mu.Unlock()
+	if live {
+		l.cfg.Control.BatchEnd()
+		l.cfg.Streams.BatchEnd()
+		wake = wake || l.waiting() > frame.None
+	}
+	if wake || ending {
+		l.wake(1) // reading must go on
+	}
+	if ending {
+		l.finish()
+	}
+}
+
+// handleRecord opens a record and handles its frames. An error means that it
+// does not open; a violation in it closes the channel.
+func (l *Link) handleRecord(record framing.Record) error {
+	plaintext, err := l.cfg.Opener.Open(record.B)
+	if err != nil {
+		return err
+	}
+	in := &l.in
+	in.probed = false
+	asks, err := l.handleFrames(plaintext, record.Buffer)
+
+	l.mu.Lock()
+	now := l.now()
+	l.live.heard = now
+	l.live.probing = false
+	l.bytesIn += int64(len(record.B))
+	a := &l.acks
+	a.received++
+	a.bytes += int64(len(record.B))
+	wake := false
+	if asks {
+		if !a.asked {
+			a.asked, a.askedAt = true, now
+		}
+		a.due = a.due || in.probed || a.bytes >= l.cfg.PeerRetain/4
+		wake = a.due && !in.probed // in the middle of bulk: it cannot wait for the batch's end
+		if !a.due && !a.armed && l.state != closed {
+			a.arm(l, ackDelay)
+		}
+	}
+	l.mu.Unlock()
+	if asks {
+		in.asked = true
+		l.prompt.Store(true)
+	}
+
+	if err != nil {
+		l.CloseWithError(err)
+	}
+	if !in.opened {
+		in.opened = true
+		l.cfg.Logger.Debug("msl channel: first record opened")
+		if l.cfg.OnOpened != nil && err == nil {
+			l.cfg.OnOpened()
+		}
+	}
+	if wake {
+		l.wake(1)
+	}
+	return nil
+}
+
+// Frames of the control source are these; 0x00-0x03, 0x18 and 0x22 are the
+// link's own, the others the streams'.
+func isControl(typ uint64) bool {
+	return frame.TypeRekey <= typ && typ <= frame.TypeAuth || typ == frame.TypeControl
+}
+
+func isStreams(typ uint64) bool {
+	switch typ {
+	case frame.TypeResetStream, frame.TypeStopSending, frame.TypeStreamOpen,
+		frame.TypeMaxData, frame.TypeMaxStreamData, frame.TypeMaxStreams, frame.TypeGoaway:
+		return true
+	}
+	return frame.IsStream(typ)
+}
+
+// handleFrames handles the frames of one record and reports whether it asks
+// for an ACK.
+func (l *Link) handleFrames(b []byte, buf *framing.Buffer) (asks bool, err error) {
+	l.mu.Lock()
+	ending := l.state != running
+	l.mu.Unlock()
+	onlyAcks := true // until now
+	for len(b) > 0 {
+		var typ uint64
+		if typ, b, err = frame.ParseType(b); err != nil {
+			return asks, ignoreIf(ending, err)
+		}
+		asks = asks || frame.AsksForAck(typ)
+		if ending && typ != frame.TypeAck && typ != frame.TypeClose {
+			return asks, nil // this side closes the channel: the rest does not matter
+		}
+		switch {
+		case typ == frame.TypePadding:
+		case typ == frame.TypeAck:
+			var n uint64
+			if n, b, err = frame.ParseAck(b); err == nil {
+				err = l.handleAck(n)
+			}
+		case typ == frame.TypePing, typ == frame.TypePong:
+			var data [8]byte
+			if data, b, err = frame.ParsePing(b); err == nil {
+				l.handlePing(data, typ == frame.TypePing)
+			}
+		case typ == frame.TypeKeyUpdate:
+			err = l.handleKeyUpdate(len(b) == 0)
+		case typ == frame.TypeClose:
+			if b, err = l.handleClose(b, onlyAcks); err == nil {
+				ending = true
+			}
+		case isControl(typ):
+			b, err = l.cfg.Control.HandleFrame(typ, b, buf)
+			if err == nil && l.in.switched && len(b) > 0 {
+				err = frame.Violation(frame.CodeKeys, "frames behind a change of keys")
+			}
+			l.in.switched = false
+		case isStreams(typ):
+			b, err = l.cfg.Streams.HandleFrame(typ, b, buf)
+		default:
+			b, err = frame.Skip(typ, b)
+		}
+		if err != nil {
+			return asks, ignoreIf(ending, err)
+		}
+		onlyAcks = onlyAcks && typ == frame.TypeAck
+	}
+	return asks, nil
+}
+
+func ignoreIf(ending bool, err error) error {
+	if ending {
+		return nil
+	}
+	return err
+}
+
+func (l *Link) handleAck(n uint64) error {
+	l.mu.Lock()
+	if n <= l.kept.acked {
+		l.mu.Unlock()
+		return nil // re-sent records carry old ones
+	}
+	if n > l.kept.next() {
+		l.mu.Unlock()
+		return frame.Violation(frame.CodeProtocol, "ACK of %d records, %d were sent", n, l.kept.next())
+	}
+	l.meter.ack(l.kept.release(n), l.now(), l.limited)
+	live := l.state == running
+	l.mu.Unlock()
+	if live {
+		l.cfg.Control.Acked(n)
+		l.cfg.Streams.Acked(n)
+	}
+	return nil
+}
+
+func (l *Link) handlePing(data [8]byte, ping bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ping {
+		l.pong, l.pongWanted = data, true
+		l.in.probed = true
+	} else if l.meter.pingOut && data == pingData(l.meter.pingSeq) {
+		l.meter.pong(l.now())
+	}
+}
+
+func (l *Link) handleKeyUpdate(last bool) error {
+	if !last {
+		return frame.Violation(frame.CodeProtocol, "frames behind KEY_UPDATE")
+	}
+	// The entry of the update keyUpdatesPerSecond ago is the next to be overwritten.
+	in, now := &l.in, l.now()
+	if before := in.updates[in.update]; before != 0 && now-before < pingInterval {
+		return frame.Violation(frame.CodeAbuse, "more than %d KEY_UPDATE in a second", keyUpdatesPerSecond)
+	}
+	in.updates[in.update] = max(now, 1)
+	in.update = (in.update + 1) % len(in.updates)
+	return l.cfg.Opener.Update()
+}
+
+// SwitchReceive gives the secret of the records that follow the present one, of
+// which the frame being handled is the last (channel set-up 4.7.4). Only the
+// Control source calls it, in HandleFrame.
+func (l *Link) SwitchReceive(secret []byte) error {
+	l.in.switched = true
+	return l.cfg.Opener.Switch(secret)
+}
+
+func (l *Link) handleClose(b []byte, first bool) (rest []byte, err error) {
+	code, reason, rest, err := frame.ParseClose(b)
+	if err != nil {
+		return nil, err
+	}
+	if !first {
+		return nil, frame.Violation(frame.CodeProtocol, "CLOSE behind another frame")
+	}
+	l.in.probed = true
+	closed := &CloseError{Code: code, Reason: string(reason), Remote: true}
+	l.mu.Lock()
+	if l.peerClose == 0 {
+		l.peerClose = l.acks.received + 1
+	}
+	l.mu.Unlock()
+	l.do(peerClosed, closed)
+	return rest, nil
+}

@@ -1,0 +1,75 @@
+package link
+
+import (
+	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/session/frame"
+)
+
+// Limits of the account of records without data (channel set-up 4.12).
+const (
+	othersBudget = 64 << 10 // above it only an ACK alone is formed
+	othersPing   = 28 << 10 // above it records carry a PING: one of 4 KiB later it is 32 KiB
+	othersAbuse  = 1 << 20  // a peer that acknowledges nothing
+)
+
+// A sealed record is kept until it is acknowledged.
+type sealed struct {
+	buf    *framing.Buffer // what it lies in, with a reference; nil if only the length is kept
+	off, n int32
+	class  frame.Class
+}
+
+// retention holds the records that were sealed and are not yet acknowledged, in
+// two accounts (channel set-up 4.12.1).
+type retention struct {
+	ring        []sealed // a power of two of them
+	head, count int
+	acked       uint64 // number of the oldest one
+	data        int64  // bytes of records with data
+	others      int64  // bytes of the other records
+	asking      int    // how many ask for an ACK
+}
+
+// next is the number of the next record.
+func (r *retention) next() uint64 { return r.acked + uint64(r.count) }
+
+func (r *retention) push(s sealed) {
+	if r.count == len(r.ring) {
+		ring := make([]sealed, max(16, 2*len(r.ring)))
+		n := copy(ring, r.ring[r.head:])
+		copy(ring[n:], r.ring[:r.head])
+		r.ring, r.head = ring, 0
+	}
+	r.ring[(r.head+r.count)&(len(r.ring)-1)] = s
+	r.count++
+	r.charge(s, 1)
+}
+
+func (r *retention) charge(s sealed, sign int) {
+	bytes := int64(sign) * int64(s.n)
+	if s.class == frame.Data {
+		r.data += bytes
+	} else {
+		r.others += bytes
+	}
+	if s.class > frame.Quiet {
+		r.asking += sign
+	}
+}
+
+// release drops the records below n, which is in range, and returns how many
+// bytes they had.
+func (r *retention) release(n uint64) (bytes int64) {
+	for ; r.acked < n; r.acked++ {
+		s := &r.ring[r.head]
+		bytes += int64(s.n)
+		r.charge(*s, -1)
+		if s.buf != nil {
+			s.buf.Release()
+		}
+		*s = sealed{}
+		r.head = (r.head + 1) & (len(r.ring) - 1)
+		r.count--
+	}
+	return bytes
+}

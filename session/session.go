@@ -1,0 +1,257 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/protocol/mslcrypto"
+	"github.com/mslgo/msl/session/frame"
+	"github.com/mslgo/msl/session/link"
+	"github.com/mslgo/msl/session/mux"
+	"github.com/mslgo/msl/stream"
+	"github.com/mslgo/msl/transport"
+)
+
+// Stream is a stream of a session, a net.Conn.
+type Stream = mux.Stream
+
+// StreamOptions says what a stream is opened with.
+type StreamOptions = mux.StreamOptions
+
+// Session is a channel and its streams. All methods may be called concurrently.
+type Session struct {
+	link     *link.Link
+	mux      *mux.Mux
+	id       channelID
+	epoch    *epoch // for attach and rekey; erased with the session's end
+	exporter mslcrypto.Key
+	info     Info
+	addr     func() net.Addr // our own, of the connection
+
+	proved chan error // takes one value: what the first record proved
+	ended  chan struct{}
+	once   sync.Once
+	err    error // why it ended; read after ended is closed
+}
+
+// setup is what a set-up settled.
+type setup struct {
+	initiator bool
+	conn      transport.Conn
+	reader    *framing.Reader
+	prefix    []byte // the header that goes before the first record
+	epoch     *epoch
+	exporter  mslcrypto.Key
+	suite     stream.Suite
+	id        channelID
+	own, peer offer
+	limits    Limits
+	control   *control
+	info      Info
+	log       *slog.Logger
+}
+
+// newSession starts the channel on its connection: the first record leaves,
+// behind prefix, and records are read from now on. The session belongs to
+// nobody until confirmed has returned.
+func newSession(s setup) (*Session, error) {
+	out, in := s.epoch.r2i, s.epoch.i2r
+	if s.initiator {
+		out, in = in, out
+	}
+	sealer, err := stream.NewSealer(s.suite, out, 0)
+	if err != nil {
+		return nil, err
+	}
+	opener, err := stream.NewOpener(s.suite, in, 0)
+	if err != nil {
+		return nil, err
+	}
+	// The link has copies of its own.
+	out.Erase()
+	in.Erase()
+	n := &Session{
+		id:       s.id,
+		epoch:    s.epoch,
+		exporter: s.exporter,
+		info:     s.info,
+		addr:     s.conn.LocalAddr,
+		proved:   make(chan error, 1),
+		ended:    make(chan struct{}),
+	}
+	c := s.control
+	config := link.Config{
+		Initiator:    s.initiator,
+		Sealer:       sealer,
+		Opener:       opener,
+		Control:      c,
+		MaxRecord:    int(s.peer.maxRecord),
+		OwnMaxRecord: int(s.own.maxRecord),
+		Retain:       s.own.retain,
+		RetainMax:    s.limits.RetainMax,
+		PeerRetain:   s.peer.retain,
+		Logger:       s.log,
+		OnOpened: func() {
+			if err := c.firstRecord(); err != nil {
+				n.link.CloseWithError(err) // tells onClose
+				return
+			}
+			n.prove(nil)
+		},
+		OnClose: n.onClose,
+	}
+	n.mux = mux.New(mux.Config{
+		Initiator:      s.initiator,
+		Wake:           func() { n.link.Wake() },
+		RequestAck:     func() { n.link.RequestAck() },
+		RTT:            func() time.Duration { return n.link.Stats().RoundTrip },
+		Window:         uint64(s.own.window),
+		MaxWindow:      uint64(max(0, s.limits.StreamWindowMax)),
+		Credit:         uint64(s.own.credit),
+		MaxCredit:      uint64(max(0, s.limits.WindowMax)),
+		MaxStreams:     uint64(s.own.streams),
+		PeerWindow:     uint64(s.peer.window),
+		PeerCredit:     uint64(s.peer.credit),
+		PeerMaxStreams: uint64(s.peer.streams),
+		LocalAddr:      s.conn.LocalAddr,
+		RemoteAddr:     s.conn.RemoteAddr,
+	})
+	config.Streams = n.mux
+	n.link = link.New(config)
+	return n, n.link.Attach(s.conn, s.reader, s.prefix)
+}
+
+// prove tells what the first record proved; only the first word counts.
+func (s *Session) prove(err error) {
+	select {
+	case s.proved <- err:
+	default:
+	}
+}
+
+// confirmed waits for the first record of the other side.
+func (s *Session) confirmed(ctx context.Context) error {
+	select {
+	case err := <-s.proved:
+		return setUpError(err)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// setUpError names the failure that a caller of Dial may want to know.
+func setUpError(err error) error {
+	if closed, ok := errors.AsType[*Error](err); ok && closed.Code == frame.CodeAuth {
+		return fmt.Errorf("%w: %w", ErrAuth, err)
+	}
+	return err
+}
+
+// onClose is called by the link when no more records flow.
+func (s *Session) onClose(err error) {
+	err = sessionError(err)
+	s.once.Do(func() {
+		s.err = err
+		s.mux.Fail(s.err)
+		s.epoch.erase()
+		s.exporter.Erase()
+		close(s.ended)
+	})
+	s.prove(err)
+}
+
+// sessionError says in this package's words why a link ended.
+func sessionError(err error) error {
+	var closed *link.CloseError
+	var violation *frame.Error
+	switch {
+	case errors.As(err, &closed):
+		if closed.Code == frame.CodeNoError && !closed.Remote {
+			return net.ErrClosed
+		}
+		return &Error{Code: closed.Code, Remote: closed.Remote, Reason: closed.Reason}
+	case errors.As(err, &violation):
+		return &Error{Code: violation.Code, Reason: violation.Reason}
+	}
+	return &lostError{err}
+}
+
+// OpenStream opens a stream. It waits only while the other side allows no more
+// of them; the other side learns of it with the first write, or after 1 ms.
+// Errors: mux.ErrGoingAway after a Shutdown by either side, then a new session is
+// needed; ctx's; the session's.
+func (s *Session) OpenStream(ctx context.Context) (*Stream, error) {
+	return s.mux.OpenStream(ctx, nil)
+}
+
+// OpenStreamWith opens a stream with a label, metadata and priority that the
+// other side sees.
+func (s *Session) OpenStreamWith(ctx context.Context, o StreamOptions) (*Stream, error) {
+	return s.mux.OpenStream(ctx, &o)
+}
+
+// AcceptStream returns the next stream that the other side opened.
+func (s *Session) AcceptStream(ctx context.Context) (*Stream, error) {
+	return s.mux.AcceptStream(ctx)
+}
+
+// Shutdown ends the session in good order: no more streams are opened by either
+// side, those that are open finish until ctx ends, and the rest with SHUTDOWN.
+// The error is ctx's if some had to, or that of the session's end.
+func (s *Session) Shutdown(ctx context.Context) error {
+	err := s.mux.Shutdown(ctx)
+	code := frame.CodeNoError
+	if err != nil {
+		code = frame.CodeShutdown
+	}
+	return errors.Join(err, s.close(code, ""))
+}
+
+// CloseWithError ends the session at once, with a code of the application and a
+// reason of up to 256 bytes for people. What was written and has not left is
+// lost. It waits until the other side confirms it, for a few seconds at most.
+func (s *Session) CloseWithError(code uint64, reason string) error {
+	return s.close(frame.Application(code), reason)
+}
+
+// Close is CloseWithError without an error: the other side's streams end with
+// one that is net.ErrClosed. It returns nil if the session has ended already.
+func (s *Session) Close() error { return s.close(frame.CodeNoError, "") }
+
+func (s *Session) close(code Code, reason string) error {
+	select {
+	case <-s.ended:
+		<-s.link.Done()
+		return nil
+	default:
+	}
+	return s.link.Close(context.Background(), code, reason)
+}
+
+// Done is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.ended }
+
+// Err is nil while the session lives; then net.ErrClosed after our own Close,
+// an [*Error] if it was closed otherwise by either side, or an error that is
+// [ErrChannelLost].
+func (s *Session) Err() error {
+	select {
+	case <-s.ended:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Info says who is at the other side and how the session is doing.
+func (s *Session) Info() Info {
+	i := s.info
+	i.RoundTrip = s.link.Stats().RoundTrip
+	return i
+}
