@@ -50,7 +50,7 @@ func walk(b []byte) (again []byte, err error) {
 					return nil, fmt.Errorf("parsed, but Check says: %w", err)
 				}
 				if m, err := NewMetadata(o.Metadata.Map()); err != nil || len(m) > 0 && !bytes.Equal(m, o.Metadata) {
-					return nil, fmt.Errorf("metadata %x again is %x, %v", []byte(o.Metadata), []byte(m), err)
+					return nil, fmt.Errorf("metadata %x again is %x, %w", []byte(o.Metadata), []byte(m), err)
 				}
 				if n := o.Len(); n != 1+len(body)-len(b) {
 					return nil, fmt.Errorf("Len %d for %x", n, body)

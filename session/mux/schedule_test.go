@@ -202,7 +202,7 @@ func TestClassesAndRoom(t *testing.T) {
 	}
 	for room := range 40 {
 		s, _ := w.b.OpenStream(t.Context(), &StreamOptions{Label: "l"})
-		s.Write([]byte(fmt.Sprint("room ", room)))
+		fmt.Fprint(s, "room ", room)
 		if out, _ := w.b.AppendFrames(nil, room, frame.Data, 0); len(out) > room {
 			t.Errorf("%d bytes into %d", len(out), room)
 		}

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"errors"
 	"io"
 	"testing"
 
@@ -81,7 +82,7 @@ func TestViolations(t *testing.T) {
 				m.AppendFrames(nil, testRecord, frame.Data, 0)
 			}
 			err = handleFrames(m, c.frames)
-			if _, ok := err.(*frame.Error); frame.CodeOf(err) != c.want || ok != (err != nil) {
+			if _, ok := errors.AsType[*frame.Error](err); frame.CodeOf(err) != c.want || ok != (err != nil) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 			m.Fail(err)
