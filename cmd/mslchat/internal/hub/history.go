@@ -80,8 +80,11 @@ func (h *history) add(e *wire.Event) error {
 	return errors.Join(wire.Write(f, old), f.Close())
 }
 
-// after returns the messages behind seq.
+// after returns the messages behind seq, all if it is of another history.
 func (h *history) after(seq uint64) []wire.Event {
+	if seq > h.seq {
+		return h.events
+	}
 	for i, e := range h.events {
 		if e.Seq > seq {
 			return h.events[i:]

@@ -25,6 +25,7 @@ type Hub struct {
 	log   *slog.Logger
 
 	mu        sync.Mutex
+	closed    bool
 	rooms     map[string]*room
 	receivers map[*receiver]struct{}
 }
@@ -104,11 +105,30 @@ func (h *Hub) serve(ctx context.Context, s wire.Session, st *wire.Opened) error 
 	return errors.Join(err, wire.Write(st, answer.Of(err)), st.CloseWrite(), st.CloseRead())
 }
 
+var errClosing = errors.New("hub: closing")
+
+// Close tells all members that the hub ends, and ends their streams. It leaves
+// files alone: they may finish until their sessions end.
+func (h *Hub) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for _, r := range h.rooms {
+		r.close()
+	}
+	for rc := range h.receivers {
+		rc.end()
+	}
+}
+
 // enter brings a member into a room.
 func (h *Hub) enter(name string, m *member, after uint64) (*room, error) {
 	name = wire.Fold(name)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		return nil, errClosing
+	}
 	r := h.rooms[name]
 	if r == nil {
 		var err error

@@ -19,17 +19,22 @@ const acceptTimeout = 30 * time.Second
 type receiver struct {
 	nick, room string
 	session    wire.Session
+	end        func() error // ends the stream that lists it
 }
 
 // receive lists the session among those that take files while the stream is open.
 func (h *Hub) receive(s wire.Session, st *wire.Opened) error {
-	rc := &receiver{nick: st.Meta[wire.MetaNick], room: wire.Fold(st.Meta[wire.MetaRoom]), session: s}
+	rc := &receiver{nick: st.Meta[wire.MetaNick], room: wire.Fold(st.Meta[wire.MetaRoom]), session: s, end: st.CloseRead}
 	if rc.room != "" {
 		if err := wire.CheckName("room", rc.room); err != nil {
 			return err
 		}
 	}
 	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return errClosing
+	}
 	if n := len(h.receivers); n >= maxReceivers {
 		h.mu.Unlock()
 		return wire.Refuse(wire.CodeLimit, "this hub has %d who receive files, more are not allowed", n)
@@ -44,7 +49,7 @@ func (h *Hub) receive(s wire.Session, st *wire.Opened) error {
 	if err := wire.Write(st, wire.Event{Type: wire.Welcome, Nick: rc.nick}); err != nil {
 		return err
 	}
-	_, err := io.Copy(io.Discard, st) // until it is closed
+	_, err := io.Copy(io.Discard, st) // until a side is done
 	return errors.Join(err, st.CloseWrite())
 }
 

@@ -115,6 +115,17 @@ func (r *room) listen(ctx context.Context, m *member, st io.Reader) error {
 	}
 }
 
+// close sends all members away.
+func (r *room) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.send(wire.Event{Type: wire.Notice, Time: now(), Text: "the hub is shutting down"}, nil)
+	for _, m := range r.members {
+		close(m.queue)
+	}
+	r.members = nil
+}
+
 // say is a message of m to all. It waits while the room carries too much.
 func (r *room) say(ctx context.Context, m *member, text string) error {
 	if err := r.pace.Wait(ctx); err != nil {
