@@ -204,4 +204,3 @@ func (r *receiver) file(st *wire.Opened) {
 	r.failed = nil
 	fmt.Fprintf(r.app.out, "sha256 %s %s\n", sum, filepath.Base(path))
 }
-
