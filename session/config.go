@@ -241,6 +241,7 @@ func (l Limits) offer() (offer, error) {
 	return o, o.validate()
 }
 
+// validate also makes sure of the limits, so that nothing is begun with bad ones.
 func (i *Initiator) validate() error {
 	switch {
 	case i.Network == nil:
@@ -271,6 +272,8 @@ func (r *Responder) validate() error {
 		return fmt.Errorf("session: Responder answers to no name")
 	case len(r.At) > maxAt:
 		return fmt.Errorf("session: %d addresses in At, more than %d", len(r.At), maxAt)
+	case slices.ContainsFunc(r.At, func(u string) bool { return len(u) > maxAtSize }):
+		return fmt.Errorf("session: an address in At has more than %d bytes", maxAtSize)
 	}
 	return r.Algorithms.validate()
 }

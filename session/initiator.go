@@ -29,7 +29,7 @@ const maxHeader = 256 << 10
 //
 // Refusals by the responder are *[message.ErrorHeader], other failures of the
 // protocol *[mslerr.Error]; [ErrNoChannel], [ErrUntrusted] and [ErrAuth] can be
-// matched. One call is one attempt: after ENTITY_REAUTH, the next one is Fresh.
+// matched. One call is one attempt, see [Connect].
 func Dial(ctx context.Context, conn transport.Conn, i *Initiator) (*Session, error) {
 	s := initiator{Initiator: i, conn: conn}
 	defer s.erase()
@@ -150,8 +150,8 @@ func (s *initiator) expect(ctx context.Context) (err error) {
 func (s *initiator) firstUse() bool { return s.expected == token.Entity{} }
 
 // chooseToken takes the newest token if it may make a channel: issued by the
-// expected entity, which was authenticated and has shown the sentinel (X14).
-// Without one, or when asked for, it is first contact.
+// expected entity, which was authenticated and has shown the sentinel (X14), to who we
+// are now. Without one, or when asked for, it is first contact.
 func (s *initiator) chooseToken(ctx context.Context) error {
 	if s.Holder == nil {
 		return nil
@@ -163,11 +163,14 @@ func (s *initiator) chooseToken(ctx context.Context) error {
 	if h == nil {
 		return nil
 	}
-	if s.Fresh || !h.From.Authenticated || !h.From.Sentinel || s.firstUse() || h.From.Issuer != s.expected {
+	from := h.From
+	good := from.Authenticated && from.Sentinel && !s.firstUse() && from.Issuer == s.expected
+	ours := s.network.Self == nil || entityauth.EntityOf(s.network.Self) == h.Self
+	if s.Fresh || !good || !ours {
 		s.older = h
-		return nil
+	} else {
+		s.held = h
 	}
-	s.held = h
 	return nil
 }
 

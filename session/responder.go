@@ -144,9 +144,15 @@ func (s *responder) speaks() bool { return slices.Contains(s.request.versions, v
 
 // checkEntity wants an entity with its class. A token that does not name the
 // scheme makes no channel: the same name under a weaker one is somebody else (X1).
-func (s *responder) checkEntity(context.Context) error {
+func (s *responder) checkEntity(ctx context.Context) error {
 	if s.header.Sender.Scheme == "" {
 		return &mslerr.Error{Code: mslerr.MasterTokenUntrusted, Response: mslerr.EntityReauth, Detail: "the token does not name its entity's scheme"}
+	}
+	if s.Network.Reject == nil {
+		return nil
+	}
+	if err := s.Network.Reject(ctx, s.header); err != nil {
+		return mslerr.Wrap(s.header.EntityRejected().Code, err)
 	}
 	return nil
 }

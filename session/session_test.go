@@ -1,14 +1,18 @@
 package session
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
 	"github.com/mslgo/msl/stream"
+	"github.com/mslgo/msl/transport"
 )
 
 func TestFirstContact(t *testing.T) {
@@ -134,5 +138,110 @@ func TestPeers(t *testing.T) {
 			t.Errorf("%+v, %+v", client.Info(), server.Info())
 		}
 		end(client, server)
+	}
+}
+
+// A service that has lost its token keys, or finds the token expired, is met by
+// first contact; any other refusal is the caller's business.
+func TestConnectFallsBackToFirstContact(t *testing.T) {
+	w := newWorld(t)
+	for _, k := range []struct {
+		name     string
+		spoil    func()
+		attempts int
+		fails    bool
+	}{
+		{"nothing", func() {}, 1, false},
+		{"new token keys", func() { w.responder.Network.TokenKeys = tokenKeys(t, 9) }, 2, false},
+		{"expired for the responder", func() {
+			w.responder.Network.Clock = func() time.Time { return time.Now().Add(48 * time.Hour) }
+		}, 2, false},
+		{"another service", func() { w.responder.Names = []string{"other"} }, 1, true},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			w.responder.Network.Clock = nil
+			w.firstContact(t)
+			k.spoil()
+			attempts := 0
+			var server chan accepted
+			client, err := Connect(t.Context(), func(context.Context) (transport.Conn, error) {
+				attempts++
+				a, b := transport.Pipe()
+				server = make(chan accepted, 1)
+				go func(c chan accepted) {
+					s, err := Accept(t.Context(), b, w.responder)
+					c <- accepted{s, err}
+				}(server)
+				return a, nil
+			}, w.initiator)
+			got := <-server
+			if (err != nil) != k.fails || attempts != k.attempts || w.initiator.Fresh {
+				t.Errorf("%d attempts, %v", attempts, err)
+			}
+			if err == nil {
+				echo(t, client, got.session)
+				if w.holder.count() != 1 {
+					t.Errorf("%d tokens", w.holder.count())
+				}
+			}
+			end(client, got.session)
+		})
+	}
+}
+
+func TestTokenOfAnotherSelfIsNotUsed(t *testing.T) {
+	w := newWorld(t)
+	w.firstContact(t)
+	other := newEntity(0x55)
+	w.initiator.Network = other.network()
+	client, server := w.sessions(t)
+	if client.Info().Resumed || server.Info().Entity != other.name() {
+		t.Errorf("resumed %v as %v", client.Info().Resumed, server.Info().Entity)
+	}
+}
+
+func TestRejectAndAdmit(t *testing.T) {
+	w := newWorld(t)
+	w.responder.Network.Reject = func(_ context.Context, h *message.Header) error {
+		return mslerr.New(mslerr.EntityRejectedByApp, "banned")
+	}
+	w.refused(t, mslerr.EntityDataReauth)
+	w.responder.Network.Reject = nil
+	w.responder.Admit = func(_ context.Context, i Info) error {
+		if i.Entity != w.client.name() || i.Resumed {
+			t.Errorf("%+v", i)
+		}
+		return &mslerr.Error{Code: mslerr.EntityRejectedByApp, Response: mslerr.TransientFailure}
+	}
+	w.refused(t, mslerr.TransientFailure)
+	w.responder.Admit = nil
+	w.firstContact(t)
+	w.issuer.revoked = mslerr.New(mslerr.MasterTokenIdentityRevoked, "gone")
+	w.refused(t, mslerr.EntityReauth)
+}
+
+// Headers of resumed set-ups are CBOR where the service reads it.
+func TestCBOR(t *testing.T) {
+	w := newWorld(t)
+	for _, n := range []*message.Network{w.initiator.Network, w.responder.Network} {
+		n.Formats = []framing.Format{framing.CBOR, framing.JSON}
+	}
+	size := 0
+	for _, first := range []byte{'{', 0xd9} {
+		a, b := middle(t, func(n int, unit []byte) [][]byte {
+			if n == 0 && unit[0] != first {
+				t.Errorf("the request begins with %#x, not %#x", unit[0], first)
+			}
+			if n == 0 {
+				size = len(unit)
+			}
+			return pass(n, unit)
+		}, pass)
+		if err := errors.Join(w.attempt(t, a, b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if size > 3000 {
+		t.Errorf("a resumed request in CBOR has %d bytes", size)
 	}
 }

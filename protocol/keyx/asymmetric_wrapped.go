@@ -51,6 +51,8 @@ type AsymmetricWrapped struct {
 	// an old response may count for a new request (W-10). Nil: a fresh key for
 	// each Offer call.
 	KeyPair *rsa.PrivateKey
+	// KeyPairID is the "keypairid" of KeyPair. Empty: a random one for each offer.
+	KeyPairID string
 	// InsecurePKCS1 allows mechanism JWK_RSAES, both ways. Its padding can be
 	// undone by who may ask often enough whether a ciphertext is well formed (W-14).
 	InsecurePKCS1 bool
@@ -125,7 +127,11 @@ func (s AsymmetricWrapped) Offer(context.Context, Parties) ([]Offer, error) {
 	}
 	offers := make([]Offer, len(offered))
 	for i, m := range offered {
-		offers[i] = &asymmetricOffer{keyPairID: rand.Text(), mechanism: m, public: public, private: private}
+		id := rand.Text()
+		if s.KeyPair != nil && s.KeyPairID != "" {
+			id = s.KeyPairID
+		}
+		offers[i] = &asymmetricOffer{keyPairID: id, mechanism: m, public: public, private: private}
 	}
 	return offers, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha512"
+	"fmt"
 	"math/big"
 
 	"github.com/mslgo/msl/framing"
@@ -46,7 +47,13 @@ func MODP2048(id string) DHParameters {
 type DiffieHellman struct {
 	// Parameters are the groups that are answered; the first is offered.
 	Parameters []DHParameters
+	// Private is used for every offer, which then have no forward secrecy (W-10);
+	// 1 < Private < p-1. Nil: a fresh one for each, as it should be.
+	Private *big.Int
 }
+
+// Format shows nothing: there may be a key.
+func (DiffieHellman) Format(f fmt.State, verb rune) { redacted{}.Format(f, verb) }
 
 // Name is "DIFFIE_HELLMAN".
 func (DiffieHellman) Name() string { return diffieHellmanName }
@@ -134,6 +141,14 @@ func (s DiffieHellman) Offer(context.Context, Parties) ([]Offer, error) {
 	p := s.Parameters[0]
 	if err := p.check(); err != nil {
 		return nil, err
+	}
+	if s.Private != nil {
+		if !p.isPublic(s.Private) {
+			return nil, mslerr.New(mslerr.InvalidPrivateKey, "the private value is out of range")
+		}
+		// A copy, since it is erased after use.
+		private := new(big.Int).Set(s.Private)
+		return []Offer{&dhOffer{parameters: p, public: new(big.Int).Exp(p.G, private, p.P), private: private}}, nil
 	}
 	private, public, err := p.generate()
 	if err != nil {

@@ -9,6 +9,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -305,7 +306,7 @@ func (l *Link) Close(ctx context.Context, code frame.Code, reason string) error 
 // [frame.CodeOf], and does not wait: [Link.Done] tells the end.
 func (l *Link) CloseWithError(err error) {
 	reason := "internal error"
-	if e, ok := err.(*frame.Error); ok {
+	if e, ok := errors.AsType[*frame.Error](err); ok {
 		reason = e.Reason
 	}
 	l.close(err, frame.CodeOf(err), reason)

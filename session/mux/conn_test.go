@@ -332,6 +332,18 @@ func TestDelivered(t *testing.T) {
 			t.Error(err)
 		}
 		w.a.AppendFrames(buf, testRecord, frame.Data, 8)
+		// A stream that the peer stops meanwhile is not delivered.
+		o, _ := w.a.OpenStream(t.Context(), nil)
+		o.Write([]byte("other"))
+		go func() { done <- o.Delivered(t.Context()) }()
+		w.a.AppendFrames(buf, testRecord, frame.Data, 9)
+		synctest.Wait()
+		if err := handleFrames(w.a, frame.AppendStopSending(nil, 2, 256)); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; !errors.Is(err, &StreamError{frame.Application(0), true}) {
+			t.Error(err)
+		}
 		go func() { done <- s.Delivered(t.Context()) }()
 		synctest.Wait()
 		lost := errors.New("lost")

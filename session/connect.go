@@ -1,0 +1,36 @@
+package session
+
+import (
+	"context"
+	"errors"
+
+	"github.com/mslgo/msl/mslerr"
+	"github.com/mslgo/msl/protocol/message"
+	"github.com/mslgo/msl/transport"
+)
+
+// Connect dials until a session stands or there is no point in another attempt:
+// connect makes a connection for each. A responder that does not accept the held
+// token, or finds it expired, is tried once more by first contact (channel set-up
+// 4.8.2); the token is kept until that is confirmed. All else is the caller's to
+// decide, and its error that of [Dial].
+func Connect(ctx context.Context, connect func(context.Context) (transport.Conn, error), i *Initiator) (*Session, error) {
+	for {
+		conn, err := connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s, err := Dial(ctx, conn, i)
+		if err == nil || i.Fresh || !wantsFirstContact(err) {
+			return s, err
+		}
+		fresh := *i
+		fresh.Fresh = true
+		i = &fresh
+	}
+}
+
+func wantsFirstContact(err error) bool {
+	h, ok := errors.AsType[*message.ErrorHeader](err)
+	return ok && (h.Response == mslerr.EntityReauth || h.Response == mslerr.Expired)
+}

@@ -1,0 +1,108 @@
+package link
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/session/frame"
+	"github.com/mslgo/msl/transport"
+)
+
+func TestMeter(t *testing.T) {
+	const mib = 1 << 20
+	var m meter
+	if m.batch() != minBatch || m.budget(mib, 16*mib) != mib || m.patience() != minUnacked {
+		t.Errorf("unknown rate: batch %d, budget %d", m.batch(), m.budget(mib, 16*mib))
+	}
+	m.pong(40 * time.Millisecond)
+	if m.roundTrip != 40*time.Millisecond {
+		t.Errorf("round trip %v", m.roundTrip)
+	}
+	now := 10 * time.Second
+	step := func(bytes int64, limited bool) {
+		now += 50 * time.Millisecond
+		m.ack(bytes, now, limited)
+	}
+	m.begin(now)
+	step(mib, false) // 20 MiB/s
+	if m.rate != 20*mib || m.batch() != 20*mib/200 || m.budget(mib, 16*mib) != 2*mib {
+		t.Errorf("rate %d, batch %d, budget %d", m.rate, m.batch(), m.budget(mib, 16*mib))
+	}
+	for range 20 {
+		step(1000, true) // the application gave no more
+	}
+	if m.rate != 20*mib {
+		t.Errorf("rate %d after a pause", m.rate)
+	}
+	for range rateSamples {
+		step(mib/2, false)
+	}
+	if m.rate != 10*mib {
+		t.Errorf("rate %d after the path became slower", m.rate)
+	}
+	step(1<<30, false)
+	if m.batch() != maxBatch || m.budget(mib, 16*mib) != 16*mib {
+		t.Errorf("batch %d, budget %d", m.batch(), m.budget(mib, 16*mib))
+	}
+	m.pong(m.pingAt + 100*time.Second)
+	if m.patience() <= minUnacked {
+		t.Errorf("patience %v at a round trip of %v", m.patience(), m.roundTrip)
+	}
+}
+
+func TestFirstRecordAfterIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, p := meet(t, nil)
+		p.await("the first PING", func([]byte) bool { return true })
+		p.send(frame.AppendAck(nil, 1))
+		time.Sleep(2 * idleTime)
+		go a.toy.Write(random(60 << 10))
+		first, _ := p.next()
+		second, _ := p.next()
+		if len(first) < recordAfterIdle-frame.StreamOverhead || len(first) > recordAfterIdle || len(second) <= recordAfterIdle {
+			t.Errorf("records of %d and %d bytes", len(first), len(second))
+		}
+	})
+}
+
+// stuck is a connection that takes nothing, and cannot say so.
+type stuck struct {
+	conn
+	closed chan struct{}
+}
+
+func (s stuck) Write([]byte) (int, error) {
+	<-s.closed
+	return 0, ErrSilent
+}
+
+func (s stuck) Close() error {
+	close(s.closed)
+	return s.conn.Close()
+}
+
+func TestWakeDoesNotBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := framing.BuffersInUse()
+		a, _ := pair(t, nil, nil, nil)
+		near, far := transport.Pipe()
+		a.conn = stuck{near, make(chan struct{})}
+		began := time.Now()
+		a.attach(t)
+		a.toy.push(frame.Control, frame.AppendResetStream(nil, 4, 7))
+		a.toy.Write([]byte("small"))
+		if d := time.Since(began); d != 0 {
+			t.Errorf("writing took %v", d)
+		}
+		<-a.Done() // by silence, although the PING for it cannot leave
+		if d := time.Since(began); d != minUnacked+probeTime {
+			t.Errorf("lost after %v", d)
+		}
+		far.Close()
+		if n := framing.BuffersInUse(); n != before {
+			t.Errorf("%d buffers in use", n-before)
+		}
+	})
+}
