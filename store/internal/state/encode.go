@@ -162,3 +162,12 @@ func DecodeEntity(data []byte) (*Entity, error) {
 	}
 	return r.Entity, nil
 }
+
+// Encode writes what is known of u.
+func (u *User) Encode() ([]byte, error) { return json.Marshal(u) }
+
+// DecodeUser reads what Encode wrote.
+func DecodeUser(data []byte) (*User, error) {
+	u := new(User)
+	return u, json.Unmarshal(data, u)
+}
