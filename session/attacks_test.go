@@ -325,21 +325,54 @@ func TestX12DowngradeWithFallback(t *testing.T) {
 	}
 }
 
-// Early data at first contact, or at all: it is never accepted, and nobody says
-// "rejected" who did not claim its ID (X5).
+// Early data at first contact is refused, as its ID could be used again. Under a
+// token nobody here claims the ID, so it is "unknown", never "rejected" (X5).
 func TestX13EarlyDataAtFirstContact(t *testing.T) {
-	w := newWorld(t)
-	for range 2 {
-		got := w.raw(t, func(i *initiator) { i.request.early = true })
-		if got.early != earlyUnknown {
-			t.Errorf("early data: %q", got.early)
+	early := func(i *initiator, s *message.HeaderSpec) {
+		i.request.early = true
+		if i.held != nil {
+			s.NonReplayableID = new(int64(1))
 		}
-		w.firstContact(t) // the second time under a token
+	}
+	w := newWorld(t)
+	if _, err := w.raw(t, early); !errors.Is(err, mslerr.Fail) {
+		t.Errorf("first contact: %v", err)
+	}
+	w.firstContact(t)
+	if got, err := w.raw(t, early); err != nil || got.early != earlyUnknown {
+		t.Errorf("under a token: %+v, %v", got, err)
+	}
+	for name, edit := range map[string]func(*initiator, *message.HeaderSpec){
+		"early data without an ID": func(i *initiator, _ *message.HeaderSpec) { i.request.early = true },
+		"an ID without early data": func(_ *initiator, s *message.HeaderSpec) { s.NonReplayableID = new(int64(1)) },
+	} {
+		if _, err := w.raw(t, edit); !errors.Is(err, mslerr.Fail) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// First contact by a share and no key exchange would have no session keys.
+func TestFirstContactWithoutKeyExchange(t *testing.T) {
+	w := newWorld(t)
+	for name, edit := range map[string]func(*initiator, *message.HeaderSpec){
+		"no key requests": func(_ *initiator, s *message.HeaderSpec) { s.KeyRequests, s.Handshake = nil, false },
+		"not renewable":   func(_ *initiator, s *message.HeaderSpec) { s.Renewable, s.Handshake = false, false },
+	} {
+		_, err := w.raw(t, func(i *initiator, s *message.HeaderSpec) {
+			if err := i.makeShares(); err != nil {
+				t.Fatal(err)
+			}
+			edit(i, s)
+		})
+		if !errors.Is(err, mslerr.Fail) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
 // raw sends a request that Dial would not, and returns the answer.
-func (w *world) raw(t *testing.T, edit func(*initiator)) *response {
+func (w *world) raw(t *testing.T, edit func(*initiator, *message.HeaderSpec)) (*response, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	a, b := transport.Pipe()
@@ -368,33 +401,36 @@ func (w *world) raw(t *testing.T, edit func(*initiator)) *response {
 	step(i.expect(ctx))
 	step(i.chooseToken(ctx))
 	step(i.makeRequest(ctx))
-	edit(i)
+	spec := i.requestSpec(false)
+	edit(i, &spec)
+	spec.Channel = i.request.object()
 	var err error
-	i.sent, err = i.sealRequest(ctx, false)
+	i.sent, err = i.network.Seal(ctx, spec)
 	step(err)
 	step(i.sendRequest(ctx))
-	step(i.readResponse(ctx))
-	r, err := parseResponse(i.header.Channel)
-	step(err)
-	return r
+	if err := i.readResponse(ctx); err != nil {
+		return nil, err
+	}
+	return parseResponse(i.header.Channel)
 }
 
 func TestUnsupported(t *testing.T) {
 	w := newWorld(t)
-	for name, edit := range map[string]func(*initiator){
-		"version": func(i *initiator) { i.request.versions = []int64{99} },
-		"suite":   func(i *initiator) { i.request.suites = nil },
+	for name, edit := range map[string]func(*initiator, *message.HeaderSpec){
+		"version": func(i *initiator, _ *message.HeaderSpec) { i.request.versions = []int64{99} },
+		"suite":   func(i *initiator, _ *message.HeaderSpec) { i.request.suites = nil },
 	} {
-		if r := w.raw(t, edit); r.versions == nil || r.err != setupUnsupported {
-			t.Errorf("%s: %+v", name, r)
+		if r, err := w.raw(t, edit); err != nil || r.versions == nil || r.err != setupUnsupported {
+			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
 	if w.issuer.serials != 0 {
 		t.Error("a token was issued")
 	}
 	w.firstContact(t)
-	if r := w.raw(t, func(i *initiator) { i.request.shares = []publicShare{{12345, span(0, 32)}} }); r.err != setupUnsupported {
-		t.Errorf("KEM: %+v", r)
+	r, err := w.raw(t, func(i *initiator, _ *message.HeaderSpec) { i.request.shares = []publicShare{{12345, span(0, 32)}} })
+	if err != nil || r.err != setupUnsupported {
+		t.Errorf("KEM: %+v, %v", r, err)
 	}
 }
 

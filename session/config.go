@@ -212,7 +212,7 @@ type Limits struct {
 	// StreamWindowMax, default 16 MiB.
 	StreamWindow, StreamWindowMax int64
 	// Window is the credit of the whole session, in bytes: 64 KiB or more, default
-	// 4 MiB. It grows up to WindowMax, default 64 MiB.
+	// 4 MiB. It grows up to WindowMax, default 32 MiB.
 	Window, WindowMax int64
 	// Streams is how many streams the other side may have open: 16 to 65536,
 	// default 256.
@@ -224,6 +224,16 @@ type Limits struct {
 	// up to a day: default 2 minutes, negative: not at all. The lower of both
 	// sides holds.
 	Durable time.Duration
+	// Idle is how long a session may have no streams before this side closes
+	// it with IDLE, and up to twice that: default 30 minutes, negative: for ever.
+	Idle time.Duration
+}
+
+func (l Limits) idle() time.Duration {
+	if l.Idle == 0 {
+		return 30 * time.Minute
+	}
+	return l.Idle
 }
 
 // offer is what the members of a header say about l.

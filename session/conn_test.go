@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/nettest"
@@ -310,4 +311,44 @@ func TestLimitsReachTheOtherSide(t *testing.T) {
 		t.Errorf("%d streams could be opened", opened)
 	}
 	_ = server
+}
+
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.initiator.Limits.Idle = -1
+		a, b := transport.Pipe()
+		client, server, err1, err2 := w.connect(t.Context(), a, b)
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		defer end(client, server)
+		st, err := client.OpenStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := server.AcceptStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Hour) // an open stream keeps it, silent as it is
+		if err := errors.Join(client.Err(), server.Err()); err != nil {
+			t.Fatal(err)
+		}
+		st.Close()
+		other.Close()
+		time.Sleep(29 * time.Minute)
+		if err := errors.Join(client.Err(), server.Err()); err != nil {
+			t.Fatal(err)
+		}
+		echo(t, client, server)
+		begun := time.Now()
+		<-client.Done()
+		if idle := time.Since(begun); idle < 30*time.Minute || idle > 61*time.Minute {
+			t.Errorf("closed after %v", idle)
+		}
+		if !errors.Is(client.Err(), &Error{Code: frame.CodeIdle}) || !errors.Is(server.Err(), &Error{Code: frame.CodeIdle}) {
+			t.Errorf("client: %v, server: %v", client.Err(), server.Err())
+		}
+	})
 }

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -15,9 +14,9 @@ import (
 // begins with it when all its servers speak the channel.
 func Sentinel() framing.Object { return framing.Object{"versions": framing.Array{int64(version)}} }
 
-// sealRequest makes the request's header. First contact carries no data, so that
-// a classic peer answers at once.
-func (s *initiator) sealRequest(ctx context.Context, renew bool) (*message.Sealed, error) {
+// requestSpec is the request's header. First contact carries no data, so that a
+// classic peer answers at once.
+func (s *initiator) requestSpec(renew bool) message.HeaderSpec {
 	spec := message.HeaderSpec{
 		Under:        s.held,
 		Renewable:    s.held == nil || renew,
@@ -30,7 +29,7 @@ func (s *initiator) sealRequest(ctx context.Context, renew bool) (*message.Seale
 		// No Base64 inside Base64: about half the bytes.
 		spec.Format, _ = framing.ByName("CBOR")
 	}
-	return s.network.Seal(ctx, spec)
+	return spec
 }
 
 // announcesCBOR says whether the sender of h reads CBOR.

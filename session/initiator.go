@@ -215,7 +215,7 @@ func (s *initiator) makeRequest(ctx context.Context) error {
 			return err
 		}
 	}
-	s.sent, err = s.sealRequest(ctx, renew)
+	s.sent, err = s.network.Seal(ctx, s.requestSpec(renew))
 	if err != nil {
 		return err
 	}

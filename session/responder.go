@@ -66,8 +66,7 @@ type responder struct {
 	request *request
 	suite   stream.Suite
 	kem     uint16
-	public  []byte // the share that x comes from; nil: key exchange HPKE
-	begun   bool   // counted as unconfirmed
+	begun   bool // counted as unconfirmed
 
 	spec     message.HeaderSpec
 	x        mslcrypto.Key
@@ -103,7 +102,7 @@ func (s *responder) setUp(ctx context.Context) error {
 		s.exchange, // 4.2.9
 	} {
 		if err := step(ctx); err != nil {
-			return s.refuse(ctx, mslerr.WithMessageID(err, s.header.MessageID))
+			return s.refuse(ctx, err)
 		}
 	}
 	for _, step := range []func(context.Context) error{
@@ -135,8 +134,19 @@ func (s *responder) readHeader(ctx context.Context) error {
 }
 
 func (s *responder) parseRequest(context.Context) (err error) {
-	s.request, err = parseRequest(s.header.Channel)
-	return err
+	if s.request, err = parseRequest(s.header.Channel); err != nil {
+		return err
+	}
+	h := s.header
+	switch {
+	case h.MasterToken == nil && (!h.Renewable || len(h.KeyRequests) == 0):
+		return mslerr.New(mslerr.HandshakeDataMissing, "first contact that asks for no keys")
+	case h.NonReplayable != s.request.early || s.request.early && h.MasterToken == nil:
+		// Early data has an ID and nothing else has; without a token there is
+		// nothing that the ID would be one of (X13).
+		return mslerr.New(mslerr.ParseError, "early data without a non-replayable ID under a token, or the ID without early data")
+	}
+	return nil
 }
 
 // speaks says whether the request is of a version that we speak.
@@ -240,8 +250,8 @@ func (s *responder) unsupported(ctx context.Context) error {
 	return s.answerError(ctx, &response{versions: []int64{version}, err: setupUnsupported})
 }
 
-// answerError writes a response, in place of an error header, since it is
-// authenticated as one.
+// answerError makes a response with an error in "channel", in place of an error
+// header: it is authenticated like any response.
 func (s *responder) answerError(ctx context.Context, r *response) error {
 	q := *s.header
 	q.Renewable = false
@@ -323,6 +333,10 @@ func (s *responder) answer(ctx context.Context) error {
 		return err
 	}
 	s.epoch, s.exporter = firstEpoch(s.hq, headerHash(s.sent.Raw), s.sessionKeys(), s.x)
+	if k := s.spec.KeyResponse; k != nil { // they live on in the token
+		k.Answer.Keys.Encryption.Erase()
+		k.Answer.Keys.Signature.Erase()
+	}
 	return nil
 }
 

@@ -34,6 +34,7 @@ type Session struct {
 	info     Info
 	addr     func() net.Addr // our own, of the connection
 
+	idle   idleWatch
 	proved chan error // takes one value: what the first record proved
 	ended  chan struct{}
 	once   sync.Once
@@ -124,6 +125,7 @@ func newSession(s setup) (*Session, error) {
 	})
 	config.Streams = n.mux
 	n.link = link.New(config)
+	n.watchIdle(s.limits.idle())
 	return n, n.link.Attach(s.conn, s.reader, s.prefix)
 }
 
@@ -159,6 +161,7 @@ func (s *Session) onClose(err error) {
 	s.once.Do(func() {
 		s.err = err
 		s.mux.Fail(s.err)
+		s.idle.stop()
 		s.epoch.erase()
 		s.exporter.Erase()
 		close(s.ended)
@@ -187,18 +190,22 @@ func sessionError(err error) error {
 // Errors: mux.ErrGoingAway after a Shutdown by either side, then a new session is
 // needed; ctx's; the session's.
 func (s *Session) OpenStream(ctx context.Context) (*Stream, error) {
+	s.idle.used.Store(true)
 	return s.mux.OpenStream(ctx, nil)
 }
 
 // OpenStreamWith opens a stream with a label, metadata and priority that the
 // other side sees.
 func (s *Session) OpenStreamWith(ctx context.Context, o StreamOptions) (*Stream, error) {
+	s.idle.used.Store(true)
 	return s.mux.OpenStream(ctx, &o)
 }
 
 // AcceptStream returns the next stream that the other side opened.
 func (s *Session) AcceptStream(ctx context.Context) (*Stream, error) {
-	return s.mux.AcceptStream(ctx)
+	st, err := s.mux.AcceptStream(ctx)
+	s.idle.used.Store(true)
+	return st, err
 }
 
 // Shutdown ends the session in good order: no more streams are opened by either

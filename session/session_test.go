@@ -36,7 +36,19 @@ func TestFirstContact(t *testing.T) {
 func TestResumed(t *testing.T) {
 	w := newWorld(t)
 	for i := range 3 {
-		client, server := w.sessions(t)
+		a, b := middle(t, func(n int, unit []byte) [][]byte {
+			if n == 0 {
+				o, err := framing.JSON.Parse(unit)
+				if err != nil || (o["mastertoken"] != nil) != (i > 0) || (o["entityauthdata"] != nil) != (i == 0) {
+					t.Errorf("request %d: token %v, entityauthdata %v, %v", i, o["mastertoken"] != nil, o["entityauthdata"] != nil, err)
+				}
+			}
+			return pass(n, unit)
+		}, pass)
+		client, server, err1, err2 := w.connect(t.Context(), a, b)
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
 		echo(t, client, server)
 		if got := client.Info().Resumed; got != (i > 0) {
 			t.Errorf("session %d: resumed %v", i, got)
