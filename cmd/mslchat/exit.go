@@ -51,7 +51,7 @@ func (a *app) exit(ctx context.Context, err error) int {
 		code = exitUntrusted
 	case errors.As(err, &refusal), errors.As(err, &header):
 		code = exitRefused
-	case errors.Is(err, errGone), errors.As(err, &op), errors.Is(err, session.ErrChannelLost):
+	case errors.Is(err, errGone), errors.As(err, &op) && op.Op == "dial", errors.Is(err, session.ErrChannelLost):
 		code = exitUnreachable
 	}
 	a.say("mslchat: %s", wire.Clean(err.Error()))

@@ -19,7 +19,8 @@ import (
 //
 //	identity.pem   the private key; the fingerprint of its public half is our name
 //	known_peers    "host:port fingerprint" lines, the servers that were seen
-//	tokens.db      the tokens that servers gave us
+//	tokens.db      the tokens that servers gave us, encrypted
+//	tokens.key     with this
 //
 // Programs that run at the same time share it.
 type home struct {

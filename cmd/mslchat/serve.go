@@ -62,9 +62,11 @@ func (a *app) serve(ctx context.Context, data string, urls ...string) (*server, 
 		if s.server.TokenKeys, err = peer.OpenTokenKeys(filepath.Join(data, "token_keys.json")); err != nil {
 			return nil, err
 		}
-		if s.server.Issuer, err = openIssuer(data); err != nil {
+		tokens, err := openTokens(data)
+		if err != nil {
 			return nil, err
 		}
+		s.server.Issuer = tokens.Issuer()
 	}
 	for _, url := range urls {
 		l, err := s.server.Listen(ctx, url)

@@ -70,7 +70,8 @@ type tui struct {
 	inputs     chan<- input
 	transcript viewport.Model
 	field      textinput.Model
-	lines      []string
+	lines      []string // as they came
+	wrapped    []string // as they are shown: each may be several
 	status     status
 	names      map[string]bool
 	width      int
@@ -88,7 +89,6 @@ func newTUI(self string, inputs chan<- input) *tui {
 	field.CharLimit = wire.MaxText / 4 // characters have up to 4 bytes
 	field.SetVirtualCursor(true)
 	view := viewport.New()
-	view.SoftWrap = true
 	return &tui{self: self, inputs: inputs, transcript: view, field: field, names: make(map[string]bool)}
 }
 
@@ -103,6 +103,10 @@ func (t *tui) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		t.transcript.SetWidth(msg.Width)
 		t.transcript.SetHeight(max(1, msg.Height-2))
 		t.field.SetWidth(max(1, msg.Width-4))
+		for i, line := range t.lines {
+			t.wrapped[i] = t.wrap(line)
+		}
+		t.transcript.SetContentLines(t.shown())
 		t.transcript.GotoBottom()
 		return t, nil
 	case eventMsg:
@@ -173,19 +177,36 @@ func (t *tui) note(format string, args ...any) {
 }
 
 func (t *tui) add(line string) {
-	t.lines = append(t.lines, line)
-	if len(t.lines) > maxLines {
-		t.lines = slices.Delete(t.lines, 0, len(t.lines)-maxLines)
+	t.lines, t.wrapped = append(t.lines, line), append(t.wrapped, t.wrap(line))
+	if n := len(t.lines) - maxLines; n > 0 {
+		t.lines, t.wrapped = slices.Delete(t.lines, 0, n), slices.Delete(t.wrapped, 0, n)
 	}
 	bottom := t.transcript.AtBottom()
-	t.transcript.SetContentLines(t.lines)
+	t.transcript.SetContentLines(t.shown())
 	if bottom { // who reads further up stays there
 		t.transcript.GotoBottom()
 	}
 }
 
-const help = `/names: who is here; /room NAME: go to another room; /send FILE: to all who receive in this room; ` +
-	`/id: fingerprints; /quit, ctrl-C: leave; page up, page down: scroll; //: a line that begins with /`
+// wrap breaks a line between words.
+func (t *tui) wrap(line string) string {
+	if t.width == 0 {
+		return line
+	}
+	return lipgloss.Wrap(line, t.width, "")
+}
+
+func (t *tui) shown() []string { return strings.Split(strings.Join(t.wrapped, "\n"), "\n") }
+
+var help = []string{
+	"/names            who is here",
+	"/room NAME        go to another room",
+	"/send FILE        send a file to all who receive in this room",
+	"/id               fingerprints, and how the connection is protected",
+	"/quit, ctrl-C     leave",
+	"//                a line that begins with /",
+	"page up, down     scroll",
+}
 
 // entered does what a person typed.
 func (t *tui) entered(text string) tea.Cmd {
@@ -203,7 +224,9 @@ func (t *tui) entered(text string) tea.Cmd {
 	arg = strings.TrimSpace(arg)
 	switch command {
 	case "/help":
-		t.note("%s", help)
+		for _, line := range help {
+			t.note("%s", line)
+		}
 	case "/quit":
 		return tea.Quit
 	case "/names":
