@@ -114,40 +114,43 @@ func (c *chat) say(text string) error {
 // the other side gets a moment to finish, and pump returns io.EOF. If a hub ends
 // it, that is errLost; if a peer does, we get a moment to finish.
 func (c *chat) pump(ctx context.Context, inputs <-chan input, handle func(input) (end bool)) error {
-	read := make(chan error, 1)
-	go func() { read <- c.read() }()
+	var readErr error // once reading is over
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		readErr = c.read()
+	}()
 	wait := func() error {
 		err := c.st.CloseWrite()
 		timer := time.NewTimer(lingerTime)
 		defer timer.Stop()
 		select {
-		case rerr := <-read:
-			return rerr
+		case <-read:
+			return readErr
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-timer.C:
 			err = errors.Join(err, io.EOF)
 		}
-		c.st.Reset(wire.ResetAborted)
+		wire.Abort(c.st)
 		<-read
 		return err
 	}
+	reading := read
 	var grace <-chan time.Time // when the peer has said all
 	for {
 		select {
 		case in, more := <-inputs:
 			switch {
-			case !more && read == nil:
+			case !more && reading == nil:
 				return io.EOF
 			case !more:
 				return wait()
 			case in.say != "":
 				if err := c.say(in.say); err != nil {
-					c.st.Reset(wire.ResetAborted)
-					if read == nil {
-						return err
-					}
-					return better(<-read, err)
+					wire.Abort(c.st)
+					<-read
+					return better(readErr, err)
 				}
 			case handle(in):
 				if err := wait(); err != io.EOF {
@@ -155,32 +158,27 @@ func (c *chat) pump(ctx context.Context, inputs <-chan input, handle func(input)
 				}
 				return nil
 			}
-		case err := <-read:
-			switch {
-			case err == io.EOF && c.nick != "":
-				read, grace = nil, time.After(graceTime)
+		case <-reading:
+			if readErr == io.EOF && c.nick != "" {
+				reading, grace = nil, time.After(graceTime)
 				continue
-			case err == io.EOF:
-				err = errLost
 			}
 			c.st.Close()
-			return err
+			return better(readErr, errLost)
 		case <-grace:
 			return io.EOF
 		case <-ctx.Done():
-			c.st.Reset(wire.ResetAborted)
-			if read != nil {
-				<-read
-			}
+			wire.Abort(c.st)
+			<-read
 			return ctx.Err()
 		}
 	}
 }
 
-// better is the error of reading if it says more than that of writing.
-func better(read, write error) error {
-	if errors.Is(read, errLost) || read == io.EOF {
-		return write
+// better is the error of reading, or err if that is only the end.
+func better(read, err error) error {
+	if read == io.EOF {
+		return err
 	}
 	return read
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,7 +50,7 @@ func (c *directListenCommand) Run(ctx context.Context, a *app) error {
 					return fmt.Errorf("%w: %w", errLost, err)
 				}
 				if st.Label != wire.LabelTalk {
-					st.Reset(wire.ResetAborted)
+					wire.Abort(st)
 					continue
 				}
 				other := st.Meta[wire.MetaNick]
@@ -76,7 +77,7 @@ func (c *directDialCommand) Run(ctx context.Context, a *app) error {
 			if err != nil {
 				return err
 			}
-			defer context.AfterFunc(ctx, func() { st.Reset(wire.ResetAborted) })()
+			defer context.AfterFunc(ctx, func() { wire.Abort(st) })()
 			events := wire.NewReader(st)
 			e, err := events.Next()
 			if err != nil {
@@ -175,7 +176,7 @@ func (a *app) answer(ctx context.Context, url, fingerprint string, say func(stri
 			ch := channel{s}
 			if !taken.CompareAndSwap(false, true) {
 				say("%s called, too, and was sent away", ch.Peer())
-				s.CloseWithError(wire.ResetAborted, "busy with another one")
+				_ = s.CloseWithError(wire.ResetAborted, "busy with another one")
 				return
 			}
 			say("%s called", ch.Peer())
@@ -195,14 +196,14 @@ func (a *app) answer(ctx context.Context, url, fingerprint string, say func(stri
 	}
 	say("listening on %s", l.URL())
 	say("we are %s", a.home.identity)
-	served := make(chan error, 1)
-	go func() { served <- node.Serve(ctx, l) }()
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer node.Close()
+	failed := make(chan error, 1)
+	serving.Go(func() { failed <- node.Serve(ctx, l) })
 	select {
 	case err = <-used:
-	case err = <-served:
-		served <- err
+	case err = <-failed:
 	}
-	node.Close()
-	<-served
 	return err
 }

@@ -115,7 +115,7 @@ func (j *joiner) stay(ctx context.Context, s channel, inputs <-chan input, joine
 	c := &chat{st: st, events: wire.NewReader(st), room: j.room, screen: j.screen, seen: j.seen}
 	defer func() { j.seen = c.seen }()
 	j.status("connected to "+j.hub.url, s)
-	stop := context.AfterFunc(ctx, func() { st.Reset(wire.ResetAborted) })
+	stop := context.AfterFunc(ctx, func() { wire.Abort(st) })
 	defer stop()
 	if err := c.welcome(); err != nil {
 		return err

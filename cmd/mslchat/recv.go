@@ -100,7 +100,7 @@ func (r *receiver) register(ctx context.Context, s channel, meta map[string]stri
 		return fmt.Errorf("%w: %w", errLost, err)
 	}
 	defer st.Close()
-	defer context.AfterFunc(ctx, func() { st.Reset(wire.ResetAborted) })()
+	defer context.AfterFunc(ctx, func() { wire.Abort(st) })()
 	events := wire.NewReader(st)
 	e, err := events.Next()
 	switch {
@@ -125,31 +125,32 @@ func (r *receiver) register(ctx context.Context, s channel, meta map[string]stri
 	return err
 }
 
-// run receives files until it has enough, or ended is closed.
+// run receives files until it has enough, or ended is closed; what has begun is
+// received even then.
 func (r *receiver) run(ctx context.Context, s channel, ended <-chan struct{}) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	accepting, enough := context.WithCancel(ctx)
+	defer enough()
 	go func() {
 		select {
 		case <-ended:
-			cancel()
-		case <-ctx.Done():
+			enough()
+		case <-accepting.Done():
 		}
 	}()
 	var receiving sync.WaitGroup
 	for {
-		st, err := s.Accept(ctx)
+		st, err := s.Accept(accepting)
 		if err != nil {
 			break
 		}
 		receiving.Go(func() {
 			defer st.Close()
-			defer context.AfterFunc(ctx, func() { st.Reset(wire.ResetAborted) })()
-			r.file(st)
+			defer context.AfterFunc(ctx, func() { wire.Abort(st) })()
+			if err := r.file(st); err != nil {
+				r.app.say("mslchat: refusing a stream: %v", err)
+			}
 			if r.count > 0 && r.received() >= r.count {
-				// The sender has to learn of it before the session ends.
-				io.Copy(io.Discard, st)
-				cancel()
+				enough()
 			}
 		})
 	}
@@ -159,22 +160,19 @@ func (r *receiver) run(ctx context.Context, s channel, ended <-chan struct{}) er
 	return r.failed
 }
 
-// file receives one file.
-func (r *receiver) file(st *wire.Opened) {
+// file receives one file. The error is that of refusing it.
+func (r *receiver) file(st *wire.Opened) error {
 	if st.Label != wire.LabelFile {
-		transfer.Refuse(st, wire.Refuse(wire.CodeInvalid, "only files are taken here"))
-		return
+		return transfer.Refuse(st, wire.Refuse(wire.CodeInvalid, "only files are taken here"))
 	}
 	offer, err := transfer.ReadOffer(st.Meta)
 	if err != nil {
-		transfer.Refuse(st, err)
-		return
+		return transfer.Refuse(st, err)
 	}
 	r.mu.Lock()
 	if r.count > 0 && r.begun >= r.count {
 		r.mu.Unlock()
-		transfer.Refuse(st, wire.Refuse(wire.CodeRefused, "no more files are taken"))
-		return
+		return transfer.Refuse(st, wire.Refuse(wire.CodeRefused, "no more files are taken"))
 	}
 	r.begun++
 	var progress bar = noBar{io.Discard}
@@ -198,9 +196,10 @@ func (r *receiver) file(st *wire.Opened) {
 		r.begun--
 		r.failed = fmt.Errorf("%s was not received: %w", offer.Name, err)
 		r.app.say("mslchat: %v", r.failed)
-		return
+		return nil
 	}
 	r.done++
 	r.failed = nil
 	fmt.Fprintf(r.app.out, "sha256 %s %s\n", sum, filepath.Base(path))
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -130,15 +131,13 @@ func sendFile(ctx context.Context, s channel, path string, meta map[string]strin
 		return "", nil, errors.New("it is not a regular file")
 	}
 	about := map[string]string{wire.MetaName: wire.Cut(info.Name(), 255), wire.MetaSize: strconv.FormatInt(info.Size(), 10)}
-	for k, v := range meta {
-		about[k] = v
-	}
+	maps.Copy(about, meta)
 	st, err := s.Open(ctx, wire.LabelFile, about)
 	if err != nil {
 		return "", nil, err
 	}
 	defer st.Close()
-	defer context.AfterFunc(ctx, func() { st.Reset(wire.ResetAborted) })()
+	defer context.AfterFunc(ctx, func() { wire.Abort(st) })()
 	return transfer.Send(st, f, info.Size(), progress)
 }
 

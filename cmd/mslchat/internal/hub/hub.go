@@ -68,7 +68,7 @@ func (h *Hub) Serve(ctx context.Context, s wire.Session) {
 			return
 		}
 		streams.Go(func() {
-			defer context.AfterFunc(ctx, func() { st.Reset(wire.ResetAborted) })()
+			defer context.AfterFunc(ctx, func() { wire.Abort(st) })()
 			defer st.Close()
 			if err := h.serve(ctx, s, st); err != nil {
 				h.log.Debug("mslchat: stream ended", "label", st.Label, "peer", s.Peer(), "error", err)
@@ -93,8 +93,7 @@ func (h *Hub) serve(ctx context.Context, s wire.Session, st *wire.Opened) error 
 			err = wire.Refuse(wire.CodeInvalid, "this hub has no streams of the kind %q", wire.Clean(st.Label))
 		}
 	}
-	var refusal *wire.Refusal
-	if !errors.As(err, &refusal) {
+	if _, refused := errors.AsType[*wire.Refusal](err); !refused {
 		return err
 	}
 	st.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -117,7 +116,7 @@ func (h *Hub) Close() {
 		r.close()
 	}
 	for rc := range h.receivers {
-		rc.end()
+		_ = rc.end() // it may have ended by itself
 	}
 }
 
@@ -191,8 +190,7 @@ func (h *Hub) member(ctx context.Context, st *wire.Opened) error {
 	err = r.listen(ctx, m, st)
 	r.leave(m, err)
 	writing.Wait() // which tells a refusal
-	var refusal *wire.Refusal
-	if errors.As(err, &refusal) {
+	if _, refused := errors.AsType[*wire.Refusal](err); refused {
 		return nil
 	}
 	return err

@@ -126,6 +126,10 @@ func TestLinesGoBothWays(t *testing.T) {
 }
 
 func TestHistoryReachesNewcomersAndOutlivesTheHub(t *testing.T) {
+	synctest.Test(t, testHistory) // the pace of a room takes no time
+}
+
+func testHistory(t *testing.T) {
 	dir := t.TempDir()
 	h := newHub(t, dir)
 	ann := h.join("A", "ann", "lobby")

@@ -105,7 +105,9 @@ func (h *Hub) relay(ctx context.Context, s wire.Session, st *wire.Opened) error 
 			copies.reset()
 			return err
 		}
-		st.CloseRead()
+		if err := st.CloseRead(); err != nil {
+			return err
+		}
 	}
 	for _, e := range copies.results() {
 		st.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -168,7 +170,7 @@ func (rc *receiver) offer(ctx context.Context, meta map[string]string) (*copyTo,
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { st.Reset(wire.ResetAborted) })
+	stop := context.AfterFunc(ctx, func() { wire.Abort(st) })
 	c := &copyTo{nick: rc.nick, st: st, events: wire.NewReader(st)}
 	e, err := c.events.Next()
 	if !stop() {
@@ -182,7 +184,7 @@ func (rc *receiver) offer(ctx context.Context, meta map[string]string) (*copyTo,
 	case err == nil:
 		err = fmt.Errorf("it answered %q", e.Type)
 	}
-	st.Reset(wire.ResetAborted)
+	wire.Abort(st)
 	return nil, err
 }
 
@@ -223,7 +225,7 @@ func (f fanout) results() []wire.Event {
 		case errors.Join(err, c.err) == nil:
 			e = wire.Failed.Of(fmt.Errorf("it answered %q", e.Type))
 		default:
-			c.st.Reset(wire.ResetAborted)
+			wire.Abort(c.st)
 			e = wire.Failed.Of(fmt.Errorf("the hub lost it: %w", errors.Join(c.err, err)))
 		}
 		e.Nick = c.nick
@@ -235,7 +237,7 @@ func (f fanout) results() []wire.Event {
 // reset ends all copies as incomplete.
 func (f fanout) reset() {
 	for _, c := range f {
-		c.st.Reset(wire.ResetAborted)
+		wire.Abort(c.st)
 	}
 }
 

@@ -200,18 +200,20 @@ func (m *member) write(st *wire.Opened) {
 	for e := range m.queue {
 		st.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if wire.Write(st, e) != nil {
-			st.Reset(wire.ResetAborted) // ends the reading too, which makes it leave
+			wire.Abort(st) // ends the reading too, which makes it leave
 			for range m.queue {
 			}
 			return
 		}
 	}
-	if refusal := (*wire.Refusal)(nil); errors.As(m.why, &refusal) {
+	var err error
+	if refusal, ok := errors.AsType[*wire.Refusal](m.why); ok {
 		st.SetWriteDeadline(time.Now().Add(writeTimeout))
-		wire.Write(st, wire.Error.Of(refusal))
-		st.CloseRead()
+		err = errors.Join(wire.Write(st, wire.Error.Of(refusal)), st.CloseRead())
 	}
-	st.CloseWrite()
+	if errors.Join(err, st.CloseWrite()) != nil {
+		wire.Abort(st)
+	}
 }
 
 // number reads a number of a stream's metadata, 0 if it is missing.

@@ -70,8 +70,8 @@ func SafeName(name string) string {
 
 // reserved reports whether Windows takes the name for a device.
 func reserved(base string) bool {
-	switch base = strings.ToUpper(strings.TrimSpace(base)); {
-	case base == "CON" || base == "PRN" || base == "AUX" || base == "NUL":
+	switch base = strings.ToUpper(strings.TrimSpace(base)); base {
+	case "CON", "PRN", "AUX", "NUL":
 		return true
 	}
 	return len(base) == 4 && (base[:3] == "COM" || base[:3] == "LPT") && base[3] >= '0' && base[3] <= '9'
@@ -91,8 +91,10 @@ func Receive(st wire.Stream, o Offer, dir string, progress io.Writer) (path, sum
 		err = fmt.Errorf("cannot write here: %w", err)
 		return "", "", errors.Join(err, Refuse(st, errors.New("it cannot be written there")))
 	}
-	defer os.Remove(part.Name()) // when it has its name, this fails
-	defer part.Close()
+	defer func() {
+		part.Close()
+		_ = os.Remove(part.Name()) // fails when it has got its name
+	}()
 	if err := wire.Write(st, wire.Event{Type: wire.Accepted}); err != nil {
 		return "", "", err
 	}
@@ -102,11 +104,10 @@ func Receive(st wire.Stream, o Offer, dir string, progress io.Writer) (path, sum
 	if err != nil {
 		// The sender learns that it failed; where and how our disk did is ours.
 		answer := errors.New("it was not kept")
-		if refusal := (*wire.Refusal)(nil); errors.As(err, &refusal) {
+		if refusal, ok := errors.AsType[*wire.Refusal](err); ok {
 			answer = refusal
 		}
-		st.CloseRead()
-		return "", "", errors.Join(err, wire.Write(st, wire.Failed.Of(answer)), st.CloseWrite())
+		return "", "", errors.Join(err, st.CloseRead(), wire.Write(st, wire.Failed.Of(answer)), st.CloseWrite())
 	}
 	return path, sum, errors.Join(wire.Write(st, wire.Event{Type: wire.Done, SHA256: sum}), st.CloseWrite())
 }
@@ -143,8 +144,7 @@ func name(part *os.File, path string) (string, error) {
 	// The temporary file is for its owner only; now it gets what new files have.
 	err = errors.Join(part.Chmod(mode), part.Close(), os.Rename(part.Name(), path))
 	if err != nil {
-		os.Remove(path)
-		return "", err
+		return "", errors.Join(err, os.Remove(path))
 	}
 	return path, nil
 }

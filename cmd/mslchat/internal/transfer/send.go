@@ -38,7 +38,7 @@ func Send(st wire.Stream, file io.Reader, size int64, progress io.Writer) (sum s
 	hash := sha256.New()
 	sent, err := copyBuffered(io.MultiWriter(hash, st, progress), io.LimitReader(file, size))
 	if err == nil && sent < size {
-		st.Reset(wire.ResetAborted)
+		wire.Abort(st)
 		return "", nil, fmt.Errorf("the file shrank from %d to %d bytes", size, sent)
 	}
 	sum = hex.EncodeToString(hash.Sum(nil))
@@ -72,7 +72,7 @@ func Send(st wire.Stream, file io.Reader, size int64, progress io.Writer) (sum s
 	if err == nil {
 		err = errors.New("the other side did not say what became of it")
 	}
-	st.Reset(wire.ResetAborted)
+	wire.Abort(st)
 	return "", nil, err
 }
 

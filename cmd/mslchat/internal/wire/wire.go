@@ -110,6 +110,9 @@ type Stream interface {
 // ResetAborted is the code of streams that a side gave up on.
 const ResetAborted = 1
 
+// Abort gives up on a stream. That it has ended already is no error.
+func Abort(st Stream) { _ = st.Reset(ResetAborted) }
+
 // Opened is a stream that the other side opened.
 type Opened struct {
 	Stream
@@ -185,8 +188,7 @@ func Refuse(code, format string, args ...any) error {
 
 // Of is the event of this type that tells err to the other side.
 func (e Type) Of(err error) Event {
-	var r *Refusal
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[*Refusal](err); ok {
 		return Event{Type: e, Code: r.Code, Text: r.Text}
 	}
 	return Event{Type: e, Text: err.Error()}
