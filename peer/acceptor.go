@@ -93,12 +93,20 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 		return err
 	}
 	if !a.add(s) {
-		s.CloseWithError(session.CodeShutdown, "")
+		_ = s.Shutdown(a.life)
 		return ErrServerClosed
 	}
 	defer a.remove(s)
 	defer s.Close()
-	defer context.AfterFunc(s.Context(), cancel)()
+	handled := make(chan struct{})
+	defer close(handled)
+	go func() {
+		select {
+		case <-s.Done():
+			cancel()
+		case <-handled:
+		}
+	}()
 	a.handle(ctx, s)
 	return nil
 }
@@ -148,7 +156,7 @@ func (a *acceptor) shutdown(ctx context.Context) error {
 
 	var draining sync.WaitGroup
 	for _, s := range open {
-		draining.Go(func() { _ = s.Shutdown(ctx) })
+		draining.Go(func() { _ = s.Shutdown(ctx) }) // its handler sees the end
 	}
 	draining.Wait()
 	err := ctx.Err()

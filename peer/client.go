@@ -48,13 +48,13 @@ type Client struct {
 
 // Dial connects to the service at one of the URLs, in order, and sets a session
 // up with the first that answers. ctx bounds the dial only, not the session.
-// Errors are those of transport.Dial and session.Dial.
+// Errors are those of transport.Dial and session.Connect.
 func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, error) {
 	i, err := c.initiator()
 	if err != nil {
 		return nil, err
 	}
-	return dial(ctx, urls, &transport.Options{Transports: c.Transports, TLS: c.TLS}, i)
+	return session.Connect(ctx, connect(urls, &transport.Options{Transports: c.Transports, TLS: c.TLS}), i)
 }
 
 // NewSession sets a session up over a connection that was made otherwise. The

@@ -63,7 +63,7 @@ func (n *Node) Dial(ctx context.Context, fingerprint string, urls ...string) (*s
 	if err != nil {
 		return nil, err
 	}
-	return dial(ctx, urls, &transport.Options{Transports: n.Transports, TLS: n.TLS}, i)
+	return session.Connect(ctx, connect(urls, &transport.Options{Transports: n.Transports, TLS: n.TLS}), i)
 }
 
 // NewSession opens a session with the peer of the given fingerprint over a

@@ -49,26 +49,26 @@ func network(id *Identity, schemes entityauth.Schemes) (*message.Network, error)
 	}, nil
 }
 
-// dial connects to the first of urls that answers and sets a session up there.
-// An address that does not answer is passed over; a responder that refuses, or
-// is not who it should be, ends the dial.
-func dial(ctx context.Context, urls []string, opts *transport.Options, i *session.Initiator) (*session.Session, error) {
-	if len(urls) == 0 {
-		return nil, errors.New("peer: no URL to dial")
-	}
-	var failed []error
-	for _, url := range urls {
-		conn, err := transport.Dial(ctx, url, opts)
-		if err != nil {
+// connect gives a function that connects to the first of urls that answers. An
+// address that does not answer is passed over.
+func connect(urls []string, opts *transport.Options) func(context.Context) (transport.Conn, error) {
+	return func(ctx context.Context) (transport.Conn, error) {
+		failed := make([]error, 0, len(urls))
+		for _, url := range urls {
+			conn, err := transport.Dial(ctx, url, opts)
+			if err == nil {
+				return conn, nil
+			}
 			failed = append(failed, err)
 			if ctx.Err() != nil {
 				break
 			}
-			continue
 		}
-		return session.Dial(ctx, conn, i)
+		if len(urls) == 0 {
+			return nil, errors.New("peer: no URL to dial")
+		}
+		return nil, fmt.Errorf("peer: %w", errors.Join(failed...))
 	}
-	return nil, fmt.Errorf("peer: %w", errors.Join(failed...))
 }
 
 func orDiscard(log *slog.Logger) *slog.Logger {

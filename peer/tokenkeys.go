@@ -15,7 +15,11 @@ import (
 // NewTokenKeys makes a ring with one fresh key set that lives in memory only:
 // the tokens made with it are worthless once the program ends.
 func NewTokenKeys() *token.Keys {
-	return token.NewKeys(freshTokenKey().context())
+	context, err := freshTokenKey().context()
+	if err != nil {
+		panic(err) // its keys have the lengths it gave them
+	}
+	return token.NewKeys(context)
 }
 
 // OpenTokenKeys reads the token keys of a service from the file at path, or
@@ -45,10 +49,11 @@ func OpenTokenKeys(path string) (*token.Keys, error) {
 	}
 	contexts := make([]mslcrypto.Context, 0, len(file.Keys))
 	for i, k := range file.Keys {
-		if len(k.Encryption) != 16 || len(k.HMAC) != 32 || len(k.Wrapping) != 16 {
-			return nil, fmt.Errorf("peer: token keys: %s: key set %d has keys of the wrong length", path, i)
+		context, err := k.context()
+		if err != nil {
+			return nil, fmt.Errorf("peer: token keys: %s: key set %d: %w", path, i+1, err)
 		}
-		contexts = append(contexts, k.context())
+		contexts = append(contexts, context)
 	}
 	if len(contexts) == 0 {
 		return nil, fmt.Errorf("peer: token keys: %s holds none", path)
@@ -77,6 +82,9 @@ func freshTokenKey() tokenKey {
 	return k
 }
 
-func (k tokenKey) context() mslcrypto.Context {
-	return mslcrypto.NewSymmetric(k.ID, k.Encryption, k.HMAC, k.Wrapping)
+func (k tokenKey) context() (mslcrypto.Context, error) {
+	if len(k.Encryption) != mslcrypto.EncryptionKeySize || len(k.HMAC) != mslcrypto.SignatureKeySize || len(k.Wrapping) != 16 {
+		return nil, fmt.Errorf("keys of the wrong length")
+	}
+	return mslcrypto.NewSymmetric(k.ID, mslcrypto.SymmetricKeys{Encryption: k.Encryption, Signature: k.HMAC, Wrapping: k.Wrapping})
 }

@@ -196,6 +196,16 @@ func TestX11SessionKeysLost(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("scheme of the responder unknown here", func(t *testing.T) {
+		w := setUp(t)
+		n := *w.initiator.Network
+		n.EntityAuth, n.SelfScheme = nil, entityauth.None{}
+		n.Self = nil
+		w.initiator.Network = &n
+		if dialErr, _ := w.direct(t); !errors.Is(dialErr, ErrAuth) {
+			t.Errorf("Dial: %v", dialErr)
+		}
+	})
 	t.Run("initiator without its key", func(t *testing.T) {
 		w := setUp(t)
 		w.responder.RequireAuth = true

@@ -379,7 +379,8 @@ func (s *initiator) confirm(ctx context.Context) error {
 	if s.firstUse() {
 		expected = s.header.Sender
 	}
-	required := s.held != nil && !s.InsecureNoAuth && signs(&s.network, expected.Scheme)
+	_, known := schemeOf(&s.network, expected.Scheme)
+	required := s.held != nil && !s.InsecureNoAuth && (!known || signs(&s.network, expected.Scheme))
 	if required && !s.response.auth {
 		return fmt.Errorf("%w: %q has a signing key and did not announce it", ErrAuth, s.To)
 	}

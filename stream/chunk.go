@@ -1,9 +1,3 @@
-// Package stream turns the bodies of messages into io.Reader and io.Writer:
-// the payload chunks of classic MSL, which are objects (spec 04 section 4), and
-// the sealed records of a channel.
-//
-// [ChunkWriter] and [ChunkReader] begin where the header ends: what they need
-// of it stands in [message.Sealed] and [message.Header].
 package stream
 
 import (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"testing"
 	"testing/iotest"
 
@@ -303,9 +304,7 @@ func TestChunkFields(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inner := framing.Object{"sequencenumber": 1, "messageid": 7, "endofmsg": true, "data": []byte("x")}
-			for name, v := range tt.change {
-				inner[name] = v
-			}
+			maps.Copy(inner, tt.change)
 			raw := sealInner(t, header.PayloadContext, inner)
 			_, err := read(bytes.NewReader(raw), header, ChunkReaderConfig{MaxChunk: 1000})
 			wantCode(t, err, tt.code)

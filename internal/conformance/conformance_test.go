@@ -230,7 +230,7 @@ func (w *wanted) compare(err error, inPayload bool) error {
 		if notYet := unbuilt(err); notYet != err {
 			return notYet
 		}
-		return fmt.Errorf("refused with %w, want %s (%v)", err, w.Name, w.ResponseCode)
+		return fmt.Errorf("refused with %w, want %s (%v)", err, w.Name, w.ResponseCode.String())
 	}
 	switch {
 	case w.MessageID != nil && (!e.HasMessageID || e.MessageID != *w.MessageID):
@@ -243,8 +243,7 @@ func (w *wanted) compare(err error, inPayload bool) error {
 
 // unbuilt turns the error of a scheme that is not there into errNotYet.
 func unbuilt(err error) error {
-	var e *mslerr.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*mslerr.Error](err); ok {
 		switch e.Code {
 		case mslerr.EntityAuthFactoryNotFound, mslerr.KeyxFactoryNotFound, mslerr.UserAuthFactoryNotFound:
 			return errNotYet("scheme " + e.Detail)

@@ -145,7 +145,7 @@ func (k *keys) entityAuth(t testing.TB, issuer *token.Keys, session func(*token.
 	}
 	psk := k.psks()
 	schemes := entityauth.Schemes{
-		psk, entityauth.PSKProfile{Keys: psk.Keys},
+		psk, entityauth.PSKProfile(psk),
 		entityauth.RSA{Keys: registered[*rsa.PublicKey](t, k, k.RSA)},
 		entityauth.ECC{Keys: registered[*ecdsa.PublicKey](t, k, k.ECC)},
 		entityauth.X509{Roots: []*x509.Certificate{authority}, Now: now},

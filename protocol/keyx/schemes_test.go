@@ -3,12 +3,14 @@ package keyx
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/big"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -560,4 +562,45 @@ func FuzzComplete(f *testing.F) {
 			t.Errorf("error without a code: %v", err)
 		}
 	})
+}
+
+// Keys that the application gives are used for every offer.
+func TestGivenKeys(t *testing.T) {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asymmetric := AsymmetricWrapped{KeyPair: private, KeyPairID: "mine", Offers: []Mechanism{MechanismRSA, MechanismJWKRSA}}
+	group := MODP2048("g")
+	dh := DiffieHellman{Parameters: []DHParameters{group}, Private: big.NewInt(5)}
+	for _, s := range []Scheme{asymmetric, dh} {
+		var first []Offer
+		for range 2 { // erasing an offer must not erase the given key
+			offers, err := s.Offer(t.Context(), Parties{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, o := range offers {
+				if first != nil && !reflect.DeepEqual(o.KeyData(), first[i].KeyData()) {
+					t.Errorf("%s: another offer: %v", s.Name(), o.KeyData())
+				}
+			}
+			if first == nil {
+				first = offers
+				defer Erase(first)
+				continue
+			}
+			Erase(offers)
+		}
+	}
+	if dh.Private.Int64() != 5 {
+		t.Error("the given key was erased")
+	}
+	if offers, err := asymmetric.Offer(t.Context(), Parties{}); err != nil || offers[1].KeyData()["keypairid"] != "mine" {
+		t.Errorf("%v, %v", offers, err)
+	}
+	for _, bad := range []*big.Int{big.NewInt(0), big.NewInt(1), big.NewInt(-3), group.P} {
+		_, err := DiffieHellman{Parameters: []DHParameters{group}, Private: bad}.Offer(t.Context(), Parties{})
+		wantCode(t, err, mslerr.InvalidPrivateKey)
+	}
 }

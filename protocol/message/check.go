@@ -35,8 +35,11 @@ func (n *Network) check(ctx context.Context, h *Header) error {
 		return err
 	}
 	if h.NonReplayable {
-		if h.MasterToken == nil {
+		switch {
+		case h.MasterToken == nil:
 			return mslerr.New(mslerr.IncompleteNonReplayableMessage, "a non-replayable ID without a master token")
+		case n.Issuer == nil:
+			return mslerr.New(mslerr.InternalException, "no issuer to claim non-replayable IDs of")
 		}
 		if err := n.Issuer.AcceptNonReplayable(ctx, n.Service, h.Sender, h.MasterToken.Serial, h.NonReplayableID); err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/mslgo/msl/framing"
-	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/mslcrypto"
@@ -93,50 +92,4 @@ func (n *Network) verification(header, peer, answered *token.MasterToken) (v, p 
 		return header, answered
 	}
 	return answered, nil
-}
-
-// An ErrorHeader is an error message from the other side (spec 04 section 8).
-// It is an error itself, one with Remote set, and matches the response code
-// and internal code that it carries.
-//
-// Its sender is only as sure as its entity authentication is (W-05): nothing
-// may be deleted because of one that is not Protected or does not match the
-// outstanding request.
-type ErrorHeader struct {
-	Raw    []byte // as received, not to be changed
-	Format framing.Format
-
-	Sender     token.Entity
-	EntityAuth entityauth.Data
-	Encrypted  bool
-	Protected  bool
-	// Answers says that the message ID is the one after the request's. It
-	// need not be for the codes FAIL, TRANSIENT_FAILURE, ENTITY_REAUTH and
-	// ENTITYDATA_REAUTH, whose sender may have been unable to read the request.
-	Answers bool
-
-	MessageID int64
-	Timestamp time.Time // the sender's clock; zero if not given
-	Response  mslerr.ResponseCode
-	// InternalCode is the number as it travels, with mslerr.WireOffset; -1 if
-	// there is none. It is for logs.
-	InternalCode int64
-	Text         string // for developers
-	UserMessage  string // localised
-}
-
-// Error describes the failure in the other side's words.
-func (e *ErrorHeader) Error() string { return e.Unwrap().Error() }
-
-// Unwrap gives the failure as an *mslerr.Error with Remote set.
-func (e *ErrorHeader) Unwrap() error {
-	code := mslerr.None
-	if e.InternalCode >= mslerr.WireOffset {
-		code = mslerr.Code(e.InternalCode - mslerr.WireOffset)
-	}
-	return &mslerr.Error{
-		Code: code, Response: e.Response, Remote: true,
-		MessageID: e.MessageID, HasMessageID: true,
-		UserMessage: e.UserMessage, Detail: e.Text,
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/compress"
 	"github.com/mslgo/msl/protocol/entityauth"
+	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/protocol/token"
 )
@@ -203,7 +205,7 @@ func sealData(t testing.TB, o framing.Object) []byte {
 
 func TestHeaderData(t *testing.T) {
 	w := newWorld(t, entityauth.NewPSKData("psk-client"))
-	w.server.Limits = Limits{KeyRequests: 2, ServiceTokens: 2}
+	w.server.Limits = Limits{ServiceTokens: 2}
 	object := framing.Object{}
 	for _, tt := range []struct {
 		name   string
@@ -225,7 +227,7 @@ func TestHeaderData(t *testing.T) {
 		{"key requests are an object", framing.Object{"keyrequestdata": object}, mslerr.ParseError, true},
 		{"key request is text", framing.Object{"keyrequestdata": framing.Array{"x"}}, mslerr.ParseError, true},
 		{"key request of an unknown scheme", framing.Object{"keyrequestdata": framing.Array{framing.Object{"scheme": "X", "keydata": object}}}, mslerr.UnidentifiedKeyxScheme, true},
-		{"too many key requests", framing.Object{"keyrequestdata": framing.Array{object, object, object}}, mslerr.ParseError, true},
+		{"too many key requests", framing.Object{"keyrequestdata": slices.Repeat(framing.Array{object}, keyx.MaxRequests+1)}, mslerr.ParseError, true},
 		{"too many service tokens", framing.Object{"servicetokens": framing.Array{object, object, object}}, mslerr.ParseError, true},
 		{"service token is text", framing.Object{"servicetokens": framing.Array{"x"}}, mslerr.ParseError, true},
 		{"key response is text", framing.Object{"keyresponsedata": "x"}, mslerr.ParseError, true},
@@ -234,9 +236,7 @@ func TestHeaderData(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := framing.Object{"messageid": 7, "renewable": false}
-			for name, v := range tt.change {
-				o[name] = v
-			}
+			maps.Copy(o, tt.change)
 			_, err := w.server.Receive(t.Context(), sealData(t, o), OpenOptions{})
 			wantCode(t, err, tt.code)
 			var e *mslerr.Error

@@ -76,7 +76,8 @@ func (n *Network) issueUserIDToken(q *Header, t *token.MasterToken, f framing.Fo
 	u := q.Tokens.UserID
 	if u != nil && u.Verified() {
 		now := n.now()
-		if t == nil || u.BoundTo(t) && !u.Expired(now) && !(q.Renewable && u.Renewable(now)) {
+		due := q.Renewable && u.Renewable(now) || u.Expired(now)
+		if t == nil || u.BoundTo(t) && !due {
 			return u, nil
 		}
 		return n.mintUserIDToken(token.UserIDTokenSpec{Serial: u.Serial, User: u.User(), IssuerData: u.IssuerData()}, t, f)

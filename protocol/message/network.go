@@ -126,13 +126,11 @@ func window(now time.Time, renewal, expiration, defaultRenewal, defaultExpiratio
 	return now.Add(min(renewal, expiration)), now.Add(expiration)
 }
 
-// Limits bounds what a header makes us do. Zero fields mean the default.
+// Limits bounds what a header makes us do, beside [keyx.MaxRequests]. Zero
+// fields mean the default.
 type Limits struct {
 	// Header is the greatest size of a header, in bytes. Default 1 MiB.
 	Header int
-	// KeyRequests is the greatest number of key requests in a header, each of
-	// which may cost an expensive operation (W-18). Default 8.
-	KeyRequests int
 	// ServiceTokens is the greatest number of service tokens in each of a
 	// header's two sets. Default 256.
 	ServiceTokens int
@@ -141,9 +139,6 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	if l.Header <= 0 {
 		l.Header = 1 << 20
-	}
-	if l.KeyRequests <= 0 {
-		l.KeyRequests = 8
 	}
 	if l.ServiceTokens <= 0 {
 		l.ServiceTokens = 256

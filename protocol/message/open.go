@@ -378,9 +378,6 @@ func (n *Network) parseFlags(h *Header, o framing.Object) error {
 	if err != nil {
 		return err
 	}
-	if limit := n.Limits.withDefaults().KeyRequests; len(requests) > limit {
-		return mslerr.Wrap(mslerr.ParseError, &framing.LimitError{Limit: "number of key requests", Max: limit})
-	}
 	if h.KeyRequests, err = n.KeyExchange.ParseRequests(requests); err != nil {
 		return err
 	}
@@ -433,71 +430,6 @@ func (n *Network) checkReflection(h *Header, o framing.Object) error {
 	return nil
 }
 
-// openError reads
-//
-//	{"entityauthdata": object, "errordata": binary, "signature": binary}
-func (n *Network) openError(ctx context.Context, e *ErrorHeader, object framing.Object, opts OpenOptions) (*ErrorHeader, error) {
-	r, err := n.remote(ctx, object)
-	if err != nil {
-		return nil, err
-	}
-	e.EntityAuth, e.Sender = r.data, entityauth.EntityOf(r.data)
-	e.Encrypted, e.Protected = r.protection.HeaderEncrypted, r.protection.HeaderProtected
-	o, err := unseal(r.context, object, "errordata", mslerr.MessageVerificationFailed)
-	if err != nil {
-		return nil, err
-	}
-	if e.MessageID, err = messageID(o); err != nil {
-		return nil, err
-	}
-	if err := n.parseError(e, o, opts); err != nil {
-		return nil, mslerr.WithMessageID(err, e.MessageID)
-	}
-	return e, nil
-}
-
-// parseError reads the plaintext of "errordata" (spec 04 section 8).
-func (n *Network) parseError(e *ErrorHeader, o framing.Object, opts OpenOptions) error {
-	var err error
-	if e.Timestamp, err = timestamp(o); err != nil {
-		return err
-	}
-	code, err := get[int64](o, "errorcode")
-	if err != nil {
-		return err
-	}
-	e.Response = mslerr.ParseResponseCode(code)
-	internal, ok, err := opt[int64](o, "internalcode")
-	switch {
-	case err != nil:
-		return err
-	case !ok:
-		e.InternalCode = -1
-	case internal < 0:
-		return mslerr.New(mslerr.InternalCodeNegative, "%d", internal)
-	default:
-		e.InternalCode = internal
-	}
-	if e.Text, _, err = opt[string](o, "errormsg"); err != nil {
-		return err
-	}
-	if e.UserMessage, _, err = opt[string](o, "usermsg"); err != nil {
-		return err
-	}
-	if err := n.checkSender(e.EntityAuth, nil, opts.Remote); err != nil {
-		return err
-	}
-	e.Answers = opts.RequestID != nil && e.MessageID == NextID(*opts.RequestID)
-	if opts.RequestID != nil && !e.Answers {
-		switch e.Response {
-		case mslerr.Fail, mslerr.TransientFailure, mslerr.EntityReauth, mslerr.EntityDataReauth:
-		default:
-			return mslerr.New(mslerr.UnexpectedResponseMessageID, "not the answer to the outstanding request")
-		}
-	}
-	return nil
-}
-
 // messageID is step D.
 func messageID(o framing.Object) (int64, error) {
 	id, err := get[int64](o, "messageid")
@@ -530,8 +462,7 @@ func opt[T framing.Value](o framing.Object, name string) (T, bool, error) {
 }
 
 func parseError(err error) error {
-	var m *framing.MemberError
-	if errors.As(err, &m) {
+	if _, ok := errors.AsType[*framing.MemberError](err); ok {
 		return mslerr.Wrap(mslerr.ParseError, err)
 	}
 	return err

@@ -139,7 +139,7 @@ func (n *Network) validate(s *HeaderSpec, out *Sealed) error {
 	if s.Handshake && (!s.Renewable || len(s.KeyRequests) == 0) {
 		return mslerr.New(mslerr.HandshakeDataMissing, "a handshake asks for keys")
 	}
-	if s.Credentials != nil && !(out.HeaderEncrypted && out.HeaderProtected) {
+	if s.Credentials != nil && (!out.HeaderEncrypted || !out.HeaderProtected) {
 		return mslerr.New(mslerr.UnencryptedMessageWithUserAuthData, "credentials need an encrypted and protected header")
 	}
 	if !n.PeerToPeer && (s.PeerMT != nil || s.Peer.UserID != nil || s.Peer.Service != nil) {
@@ -268,75 +268,4 @@ func seal(c mslcrypto.Context, object framing.Object, member string, data framin
 		return nil, mslerr.Wrap(mslerr.EncodeError, err)
 	}
 	return raw, nil
-}
-
-// An ErrorSpec is what an error header is to say.
-type ErrorSpec struct {
-	// Err is what went wrong. What is no *mslerr.Error is internal. The message
-	// at fault is the one that it names, else Request's; if neither is known,
-	// the answer's ID is random.
-	Err error
-	// Request is the message at fault, as far as it could be opened: it tells
-	// which format and languages its sender understands. Nil: it could not.
-	Request *Header
-	// Terse leaves out all but the response code, as answers to a channel's
-	// set-up do (channel set-up 4.8.6).
-	Terse bool
-}
-
-// SealError makes an error header (spec 04 section 8) under our entity
-// authentication data. Unless [Network] says otherwise, it tells a sender that
-// did not authenticate no more than the response code (W-15), and nobody the
-// Detail of an error.
-func (n *Network) SealError(ctx context.Context, s ErrorSpec) (*Sealed, error) {
-	failure := mslerr.Wrap(mslerr.InternalException, s.Err)
-	out := &Sealed{}
-	capabilities := n.Capabilities()
-	var languages []string
-	authenticated := n.ErrorDetails
-	switch {
-	case failure.HasMessageID:
-		out.MessageID = NextID(failure.MessageID)
-	case s.Request != nil:
-		out.MessageID = NextID(s.Request.MessageID)
-	default:
-		out.MessageID = RandomID()
-	}
-	if s.Request != nil {
-		capabilities = s.Request.Capabilities.Intersect(capabilities)
-		authenticated = authenticated || s.Request.HeaderProtected
-		if s.Request.Capabilities != nil {
-			languages = s.Request.Capabilities.Languages
-		}
-	} else {
-		capabilities = nil // what the sender reads is not known; everybody reads JSON
-	}
-	out.Format = capabilities.Format()
-
-	data := framing.Object{
-		"messageid": out.MessageID,
-		"timestamp": n.now().Unix(),
-		"errorcode": int64(failure.ResponseCode()),
-	}
-	if authenticated && !s.Terse {
-		data["internalcode"] = int64(failure.Code) + mslerr.WireOffset
-		data["errormsg"] = failure.Code.String()
-	}
-	if n.UserMessage != nil && !s.Terse {
-		if text := n.UserMessage(failure.Code, languages); text != "" {
-			data["usermsg"] = text
-		}
-	}
-	scheme, c, err := n.self(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out.Protection, out.HeaderContext = protectionOf(scheme), c
-	out.PayloadEncrypted, out.PayloadProtected = false, false
-	object := framing.Object{}
-	if object["entityauthdata"], err = entityauth.Object(n.Self, out.Format); err != nil {
-		return nil, err
-	}
-	out.Raw, err = seal(c, object, "errordata", data, out.Format)
-	return out, err
 }

@@ -202,7 +202,7 @@ func TestPasswordComesLast(t *testing.T) {
 	delete(w.issuer.revoked, "psk-client")
 
 	w.server.EntityPolicy.Permitted = func(_ context.Context, identity, scheme string) bool {
-		return !(identity == "psk-client" && scheme == "PSK")
+		return identity != "psk-client" || scheme != "PSK"
 	}
 	wantCode(t, receive(), mslerr.MasterTokenIdentityRevoked)
 	w.server.EntityPolicy = entityauth.Policy{Revoked: func(context.Context, string) error { return errors.New("gone") }}

@@ -136,8 +136,8 @@ func encryptCBC(dst []byte, block cipher.Block, iv, plaintext []byte) []byte {
 	return dst[:len(dst)+total]
 }
 
-// Decrypt opens an envelope of version 1. No bytes, and an envelope with none,
-// are empty plaintext. Errors: mslerr.CiphertextEnvelopeParseError,
+// Decrypt opens an envelope of version 1. One with no ciphertext is empty
+// plaintext. Errors: mslerr.CiphertextEnvelopeParseError, also for no bytes,
 // mslerr.CiphertextIllegalBlockSize, mslerr.CiphertextBadPadding,
 // mslerr.InvalidAlgorithmParams, mslerr.InvalidIV. They tell apart what an
 // attacker must not be told (W-15): whoever answers to them over a network says
@@ -145,9 +145,6 @@ func encryptCBC(dst []byte, block cipher.Block, iv, plaintext []byte) []byte {
 func (s *Symmetric) Decrypt(ciphertext []byte) ([]byte, error) {
 	if s.encryption == nil {
 		return nil, notSupported(mslerr.DecryptNotSupported)
-	}
-	if len(ciphertext) == 0 {
-		return []byte{}, nil
 	}
 	e, err := openEnvelope(ciphertext)
 	if err != nil {

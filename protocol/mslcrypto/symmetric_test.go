@@ -93,10 +93,6 @@ func TestDecryptErrors(t *testing.T) {
 			c := must(NewSymmetric("", SymmetricKeys{Encryption: v.AESKey}))(t)
 			got, err := c.Decrypt(v.Envelope)
 			switch {
-			case v.Case == "empty input": // JavaScript writes no bytes for no data
-				if err != nil || len(got) != 0 {
-					t.Errorf("%q, %v", got, err)
-				}
 			case v.Case == "iv missing": // the peer crashed
 				wantCode(t, err, mslerr.InvalidIV)
 			case v.Error != nil:

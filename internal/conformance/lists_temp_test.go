@@ -1,5 +1,0 @@
-package conformance
-
-var envelopeLists = map[string]runner{}
-var messageLists = map[string]runner{}
-var conversationLists = map[string]runner{}
