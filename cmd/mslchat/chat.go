@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/mslgo/msl/cmd/mslchat/internal/wire"
@@ -52,7 +53,8 @@ type chat struct {
 	room   string // as it is shown
 	nick   string // of the other side, in a chat between two
 	screen screen
-	seen   uint64 // the newest message
+	seen   uint64       // the newest message
+	echo   atomic.Int64 // lines that were said and have not come back from the hub
 }
 
 // welcome reads the answer to opening the stream.
@@ -89,6 +91,9 @@ func (c *chat) read() error {
 			e.Type, e.Nick, e.Time = wire.Message, c.nick, time.Now()
 		case wire.Message, wire.History:
 			c.seen = max(c.seen, e.Seq)
+			if e.Own {
+				c.echo.Add(-1)
+			}
 		}
 		if err := c.screen.show(c.room, e); err != nil {
 			return &screenError{err}
@@ -103,6 +108,7 @@ func (e *screenError) Unwrap() error { return e.error }
 
 // say writes a line.
 func (c *chat) say(text string) error {
+	c.echo.Add(1)
 	if err := wire.Write(c.st, wire.Event{Type: wire.Say, Text: text}); err != nil {
 		return fmt.Errorf("%w: %w", errLost, err)
 	}

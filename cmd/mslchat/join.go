@@ -121,7 +121,7 @@ func (j *joiner) stay(ctx context.Context, s channel, inputs <-chan input, joine
 		return err
 	}
 	joined()
-	return c.pump(ctx, inputs, func(in input) bool {
+	err = c.pump(ctx, inputs, func(in input) bool {
 		switch {
 		case in.file != "":
 			j.sending.Go(func() { j.send(ctx, s, j.room, in.file) })
@@ -132,6 +132,10 @@ func (j *joiner) stay(ctx context.Context, s channel, inputs <-chan input, joine
 		}
 		return false
 	})
+	if n := c.echo.Load(); n > 0 && errors.Is(err, errLost) {
+		j.say("the last %d lines that you said may not have arrived", n)
+	}
+	return err
 }
 
 // send sends a file to the room.
