@@ -17,14 +17,14 @@ import (
 type directListenCommand struct {
 	URL   string `arg:"" help:"URL to listen on."`
 	Peer  string `help:"Fingerprint of the one who may call. Default: whoever calls first." placeholder:"FINGERPRINT"`
-	Nick  string `help:"Name to go by. Default: made of the fingerprint."`
+	Nick  string `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
 	Plain bool   `help:"Lines in, lines out; the default if this is not a terminal."`
 }
 
 type directDialCommand struct {
 	URL   string        `arg:"" help:"URL of the other one."`
 	Peer  string        `help:"Fingerprint of the one who has to answer." required:"" placeholder:"FINGERPRINT"`
-	Nick  string        `help:"Name to go by. Default: made of the fingerprint."`
+	Nick  string        `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
 	Plain bool          `help:"Lines in, lines out; the default if this is not a terminal."`
 	Wait  time.Duration `help:"How long to wait for the other one to be there." default:"5s"`
 }

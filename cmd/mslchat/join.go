@@ -18,7 +18,7 @@ import (
 type joinCommand struct {
 	URL   string        `arg:"" help:"URL of the hub."`
 	Room  string        `help:"Room to join." default:"lobby"`
-	Nick  string        `help:"Name to go by. Default: made of the fingerprint."`
+	Nick  string        `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
 	Plain bool          `help:"Lines in, lines out; the default if this is not a terminal."`
 	Retry time.Duration `help:"How long to try when the hub is lost; 0 ends at once." default:"2m"`
 }

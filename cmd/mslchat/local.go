@@ -12,7 +12,7 @@ import (
 )
 
 type localCommand struct {
-	Nick  string `help:"Name to go by. Default: made of the fingerprint."`
+	Nick  string `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
 	Plain bool   `help:"Lines in, lines out; the default if this is not a terminal."`
 }
 

@@ -17,7 +17,7 @@ type recvCommand struct {
 	URL    string        `arg:"" help:"URL of the hub, or with --peer of the other end, or to listen on."`
 	Dir    string        `help:"Directory to put files into; it is made if it is not there." required:"" placeholder:"DIR"`
 	Room   string        `help:"Receive what is sent to this room, too." placeholder:"ROOM"`
-	Nick   string        `help:"Name to go by. Default: made of the fingerprint."`
+	Nick   string        `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
 	Peer   string        `help:"Receive directly from the one with this fingerprint, until it is done." placeholder:"FINGERPRINT"`
 	Listen bool          `help:"With --peer: wait at the URL for the other end to dial."`
 	Count  int           `help:"End after so many files; 0: when stopped." placeholder:"N"`

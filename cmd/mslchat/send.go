@@ -25,7 +25,7 @@ type sendCommand struct {
 	Room   string        `help:"Send to all who receive in this room." placeholder:"ROOM" xor:"to" required:""`
 	Peer   string        `help:"Send directly to the one with this fingerprint." placeholder:"FINGERPRINT" xor:"to" required:""`
 	Listen bool          `help:"With --peer: wait at the URL for the other end to dial."`
-	Nick   string        `help:"Name to go by. Default: made of the fingerprint."`
+	Nick   string        `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
 	Wait   time.Duration `help:"How long to wait for the receiver to be there." default:"5s"`
 }
 

@@ -19,7 +19,7 @@ import (
 const drainTime = 5 * time.Second
 
 type serveCommand struct {
-	Listen []string `help:"URLs to listen on, tcp:// and ws://; port 0 means a free one. May be repeated." placeholder:"URL" default:"tcp://127.0.0.1:7466,ws://127.0.0.1:7467/msl"`
+	Listen []string `help:"URLs to listen on, tcp:// and ws://; port 0 means a free one. May be repeated. Default: this machine only, ports 7466 and 7467." placeholder:"URL" default:"tcp://127.0.0.1:7466,ws://127.0.0.1:7467/msl"`
 	Data   string   `help:"Directory that keeps token keys, history and users. Default: they end with the hub." placeholder:"DIR"`
 	More   []string `arg:"" optional:"" name:"url" help:"More URLs to listen on."`
 }
