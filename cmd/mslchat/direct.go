@@ -136,7 +136,7 @@ func (a *app) call(ctx context.Context, url, fingerprint string, wait time.Durat
 	deadline := time.Now().Add(wait)
 	for {
 		s, err := dialNode(ctx, node, fingerprint, url)
-		if errors.Is(err, errGone) && time.Now().Before(deadline) {
+		if isGone(err) && time.Now().Before(deadline) {
 			select {
 			case <-time.After(200 * time.Millisecond):
 				continue

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"syscall"
 
 	"github.com/mslgo/msl/cmd/mslchat/internal/wire"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/session"
+	"github.com/mslgo/msl/transport"
 )
 
 // Exit codes; docs/mslchat.md lists them.
@@ -29,8 +29,10 @@ func usage(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errUsage, fmt.Sprintf(format, args...))
 }
 
-// errGone is wrapped by what says that nobody answers (any more).
-var errGone = errors.New("unreachable")
+// goneError says that nobody answers (any more), in the words of another error.
+type goneError struct{ error }
+
+func (e *goneError) Unwrap() error { return e.error }
 
 // exit says what went wrong and returns the exit code.
 func (a *app) exit(ctx context.Context, err error) int {
@@ -39,7 +41,6 @@ func (a *app) exit(ctx context.Context, err error) int {
 	}
 	var refusal *wire.Refusal
 	var header *message.ErrorHeader
-	var op *net.OpError
 	code := exitFailed
 	switch {
 	case ctx.Err() != nil:
@@ -51,7 +52,7 @@ func (a *app) exit(ctx context.Context, err error) int {
 		code = exitUntrusted
 	case errors.As(err, &refusal), errors.As(err, &header):
 		code = exitRefused
-	case errors.Is(err, errGone), errors.As(err, &op) && op.Op == "dial", errors.Is(err, session.ErrChannelLost):
+	case isGone(err), errors.Is(err, errLost), errors.Is(err, session.ErrChannelLost):
 		code = exitUnreachable
 	}
 	a.say("mslchat: %s", wire.Clean(err.Error()))
@@ -61,13 +62,23 @@ func (a *app) exit(ctx context.Context, err error) int {
 // explainDial says what a person can do about a failed dial.
 func explainDial(url string, err error) error {
 	var header *message.ErrorHeader
+	var scheme *transport.SchemeError
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: nobody listens at %s: is it running there, and is the address right?", errGone, url)
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: no answer from %s within %v", errGone, url, dialTimeout)
+	case errors.Is(err, session.ErrUntrusted), errors.Is(err, session.ErrAuth):
+		return err
 	case errors.As(err, &header):
 		return fmt.Errorf("%s refused us: %w", url, err)
+	case errors.As(err, &scheme):
+		return usage("%v", scheme)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &goneError{fmt.Errorf("nobody listens at %s: is it running there, and is the address right?", url)}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &goneError{fmt.Errorf("no answer from %s within %v: is it a hub or somebody who listens?", url, dialTimeout)}
 	}
-	return fmt.Errorf("cannot reach %s: %w", url, err)
+	return &goneError{fmt.Errorf("cannot reach %s: %w", url, err)}
+}
+
+func isGone(err error) bool {
+	_, gone := errors.AsType[*goneError](err)
+	return gone
 }

@@ -182,7 +182,7 @@ func again(ctx context.Context, retry time.Duration, attempt func(ctx context.Co
 			return err
 		}
 		if time.Since(since) >= retry {
-			return fmt.Errorf("%w: %w", errGone, err)
+			return &goneError{err}
 		}
 		// Half of it is chance, so that all whom a hub lost do not come at once.
 		d := wait/2 + rand.N(wait/2)

@@ -24,7 +24,7 @@ func TestAgainTriesUntilItIsTooLong(t *testing.T) {
 				t.Errorf("waits %v", wait)
 			}
 		})
-		if !errors.Is(err, errGone) || tries < 6 || waits != tries-1 {
+		if !isGone(err) || tries < 6 || waits != tries-1 {
 			t.Errorf("%d tries, %d waits, %v", tries, waits, err)
 		}
 		if d := time.Since(start); d < time.Minute || d > time.Minute+lastPause {
@@ -38,7 +38,7 @@ func TestAgainEndsAtWhatIsFinal(t *testing.T) {
 		ever bool
 		err  error
 	}{
-		"never connected": {false, errGone},
+		"never connected": {false, errLost},
 		"refused":         {true, wire.Refuse(wire.CodeTaken, "no")},
 		"content":         {true, nil},
 	} {

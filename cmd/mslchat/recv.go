@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,7 +39,7 @@ func (c *recvCommand) Run(ctx context.Context, a *app) error {
 		return a.direct(ctx, c.URL, c.Peer, c.Listen, c.Wait, func(ctx context.Context, s channel) error {
 			err := r.run(ctx, s, s.Done())
 			if err == nil && r.received() == 0 {
-				return fmt.Errorf("%w: the other end left and sent nothing", errGone)
+				return &goneError{errors.New("the other end left and sent nothing")}
 			}
 			return err
 		})

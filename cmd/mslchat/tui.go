@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"charm.land/bubbles/v2/textinput"
 	"charm.land/bubbles/v2/viewport"
@@ -34,13 +35,20 @@ func runTUI(ctx context.Context, self string, run func(ctx context.Context, s sc
 		p.Quit()
 	}()
 	_, err := p.Run()
-	close(inputs) // the person is gone: leave in good order
+	close(inputs) // the person is gone: leave in good order, but soon
+	defer time.AfterFunc(leaveTime, stop).Stop()
 	cerr := <-ended
-	if ctx.Err() != nil || errors.Is(err, tea.ErrProgramKilled) {
-		err = nil // stopped from outside
+	if ctx.Err() == nil && errors.Is(cerr, context.Canceled) {
+		cerr = nil
+	}
+	if errors.Is(err, tea.ErrProgramKilled) {
+		err = nil // stopped from outside, or by us
 	}
 	return errors.Join(err, cerr)
 }
+
+// leaveTime is what leaving may take, of a room or of trying to come back to it.
+const leaveTime = 2 * time.Second
 
 // maxInputs is how many lines wait while there is no connection, and maxLines
 // how many lines the transcript has.
