@@ -118,8 +118,7 @@ func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (*session.Ses
 	}
 	defer a.handshakes.Release(1)
 	s, err := session.Accept(ctx, conn, a.responder)
-	var classic *session.ClassicError
-	if errors.As(err, &classic) {
+	if _, classic := errors.AsType[*session.ClassicError](err); classic {
 		conn.Close() // only channels are served here
 	}
 	return s, err
