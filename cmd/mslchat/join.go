@@ -44,7 +44,7 @@ func (c *joinCommand) Run(ctx context.Context, a *app) error {
 // chat runs a chat on the terminal interface, or on lines.
 func (a *app) chat(ctx context.Context, linesOnly bool, run func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error) error {
 	if a.terminal && !linesOnly {
-		return runTUI(ctx, a.home.identity.Fingerprint(), run)
+		return a.runTUI(ctx, run)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

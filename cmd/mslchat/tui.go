@@ -14,17 +14,19 @@ import (
 	"charm.land/bubbles/v2/viewport"
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/mslgo/msl/cmd/mslchat/internal/wire"
 )
 
 // runTUI runs a chat on the terminal interface, which gives the terminal back
 // as it was, whatever ends it.
-func runTUI(ctx context.Context, self string, run func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error) error {
+func (a *app) runTUI(ctx context.Context, run func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error) error {
 	chatting, stop := context.WithCancel(ctx)
 	defer stop()
 	inputs := make(chan input, maxInputs)
-	p := tea.NewProgram(newTUI(self, inputs), tea.WithContext(ctx), tea.WithoutSignalHandler())
+	t := newTUI(a.home.identity.Fingerprint(), inputs)
+	p := tea.NewProgram(t, tea.WithContext(ctx), tea.WithoutSignalHandler())
 	show := tuiScreen{p}
 	ended := make(chan error, 1)
 	go func() {
@@ -44,7 +46,10 @@ func runTUI(ctx context.Context, self string, run func(ctx context.Context, s sc
 	if errors.Is(err, tea.ErrProgramKilled) {
 		err = nil // stopped from outside, or by us
 	}
-	return errors.Join(err, cerr)
+	if err = errors.Join(err, cerr); err == nil && !t.quit && len(t.lines) > 0 {
+		a.say("%s", ansi.Strip(t.lines[len(t.lines)-1])) // why it ended, which nobody could read
+	}
+	return err
 }
 
 // leaveTime is what leaving may take, of a room or of trying to come back to it.
@@ -83,6 +88,7 @@ type tui struct {
 	status     status
 	names      map[string]bool
 	width      int
+	quit       bool
 }
 
 var (
@@ -129,7 +135,7 @@ func (t *tui) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.KeyPressMsg:
 		switch msg.String() {
 		case "ctrl+c", "ctrl+d":
-			return t, tea.Quit
+			return t, t.leave()
 		case "pgup":
 			t.transcript.PageUp()
 			return t, nil
@@ -145,6 +151,12 @@ func (t *tui) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmd tea.Cmd
 	t.field, cmd = t.field.Update(msg)
 	return t, cmd
+}
+
+// leave is what the person wants.
+func (t *tui) leave() tea.Cmd {
+	t.quit = true
+	return tea.Quit
 }
 
 // event puts what happened into the transcript.
@@ -224,7 +236,7 @@ func (t *tui) entered(text string) tea.Cmd {
 	if !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") {
 		t.want(input{say: wire.Clean(strings.TrimPrefix(text, "/"))})
 		if t.status.room == directRoom {
-			t.event(directRoom, wire.Event{Type: wire.Message, Nick: t.status.nick, Text: wire.Clean(strings.TrimPrefix(text, "/"))})
+			t.event(directRoom, wire.Event{Type: wire.Message, Nick: t.status.nick, Time: time.Now(), Text: wire.Clean(strings.TrimPrefix(text, "/"))})
 		}
 		return nil
 	}
@@ -236,7 +248,7 @@ func (t *tui) entered(text string) tea.Cmd {
 			t.note("%s", line)
 		}
 	case "/quit":
-		return tea.Quit
+		return t.leave()
 	case "/names":
 		t.note("here: %s", strings.Join(slices.Sorted(maps.Keys(t.names)), ", "))
 	case "/id":
