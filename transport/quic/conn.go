@@ -156,7 +156,7 @@ func (c *conn) linger() {
 	ctx, cancel := context.WithTimeout(c.quic.Context(), closing)
 	defer cancel()
 	if c.dialled {
-		c.quic.OpenStreamSync(ctx)
+		_, _ = c.quic.OpenStreamSync(ctx)
 		return
 	}
 	<-ctx.Done()

@@ -82,7 +82,7 @@ func (s *socket) race(ctx context.Context, addrs []netip.AddrPort) (won *quicgo.
 				results <- result{nil, ctx.Err()}
 				return
 			}
-			qc, err := s.Transport.Dial(ctx, net.UDPAddrFromAddrPort(addr), clientTLS(), config(-1))
+			qc, err := s.Dial(ctx, net.UDPAddrFromAddrPort(addr), clientTLS(), config(-1))
 			results <- result{qc, err}
 		}()
 	}
