@@ -85,14 +85,13 @@ func roundTrip(t testing.TB, s *session.Session, text string) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	if _, err := io.WriteString(st, text); err != nil {
-		t.Fatal(err)
-	}
-	if err := st.CloseWrite(); err != nil {
-		t.Fatal(err)
-	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(st, text)
+		sent <- errors.Join(err, st.CloseWrite())
+	}()
 	got, err := io.ReadAll(st)
-	if err != nil || string(got) != text {
+	if err = errors.Join(err, <-sent); err != nil || string(got) != text {
 		t.Fatalf("sent %d bytes, got %d back, %v", len(text), len(got), err)
 	}
 }

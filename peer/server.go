@@ -119,6 +119,11 @@ func (s *Server) Listen(ctx context.Context, url string) (transport.Listener, er
 // Serve accepts connections on the listeners, which it closes in the end, and
 // serves them. It returns as ListenAndServe does.
 func (s *Server) Serve(ctx context.Context, listeners ...transport.Listener) error {
+	defer func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+	}()
 	if err := s.init(); err != nil {
 		return err
 	}

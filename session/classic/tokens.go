@@ -82,12 +82,12 @@ func (x *exchange) mustHold() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	mt := o.masterToken()
+	mt, secret := o.masterToken(), p.HeaderEncrypted && p.HeaderProtected
 	return x.m.encrypted() && !p.PayloadEncrypted || // a
 		x.m.protected() && !p.PayloadProtected || // b
 		x.nonReplayable() && mt == nil || // d
 		mt != nil && mt.Expired(x.remoteNow()) || // e
-		x.wantsUser() && !(p.HeaderEncrypted && p.HeaderProtected) || // f
+		x.wantsUser() && !secret || // f
 		x.m.WantTokens && (mt == nil || x.wantsUser()), nil // g
 }
 

@@ -227,13 +227,10 @@ func (w *world) echo(in *Incoming) error {
 	if err != nil {
 		return err
 	}
-	if err := in.Respond(w.t.Context(), Message{Body: strings.NewReader("echo " + string(data))}); err != nil {
-		return err
-	}
 	w.mu.Lock()
 	w.served = append(w.served, string(data))
 	w.mu.Unlock()
-	return nil
+	return in.Respond(w.t.Context(), Message{Body: strings.NewReader("echo " + string(data))})
 }
 
 // do makes a request and gives the answer's data.

@@ -346,7 +346,9 @@ func (l *Link) do(e event, err error) {
 	case closing, answering:
 		l.expireAfter(l.meter.patience())
 	case closed:
-		l.clean = e == finished
+		// The peer may close the connection as soon as it has the last ACK,
+		// before our writer is back to say so.
+		l.clean = l.closeAt > 0 && l.kept.acked >= l.closeAt
 		for _, t := range []*time.Timer{l.closeTimer, l.acks.timer, l.live.timer} {
 			if t != nil {
 				t.Stop()
