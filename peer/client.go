@@ -95,6 +95,7 @@ func (c *Client) initiator() (*session.Initiator, error) {
 		Trust:      c.Trust,
 		Limits:     c.Limits,
 		Algorithms: c.Algorithms,
+		Slot:       &c.slot,
 		Log:        c.Log,
 	}, nil
 }

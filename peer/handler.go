@@ -92,10 +92,13 @@ type requests struct {
 
 // serve answers the requests on c until it ends. first is the first one's header,
 // if it was read already.
-func (s *requests) serve(ctx context.Context, p *classic.Party, c *classic.Conn, first *message.Header) error {
+// When serving ends, no more requests are waited for.
+func (s *requests) serve(ctx, serving context.Context, p *classic.Party, c *classic.Conn, first *message.Header) error {
 	for ; ; first = nil {
 		waiting, cancel := context.WithTimeout(ctx, idle)
+		stop := context.AfterFunc(serving, cancel)
 		in, err := p.Accept(waiting, c, first)
+		stop()
 		cancel()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -287,13 +290,15 @@ func (s *Server) ServeExchange(ctx context.Context, e transport.Exchange) error 
 	if s.Handler == nil {
 		return errors.New("peer: Handler is missing: nobody would answer requests")
 	}
-	return s.requests.serve(ctx, s.classic, classic.NewConn(e, nil, false), nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	return s.requests.serve(ctx, s.serving, s.classic, classic.NewConn(e, nil, false), nil)
 }
 
 // serveClassic goes on with a connection that began with a classic message.
 func (s *Server) serveClassic(ctx context.Context, first *session.ClassicError) error {
 	c := classic.NewConn(classic.Over(first.Conn), first.Reader, s.node != nil)
-	defer c.Close()
 	p, h := s.classic, first.Header
 	if s.node != nil {
 		var err error
@@ -301,7 +306,7 @@ func (s *Server) serveClassic(ctx context.Context, first *session.ClassicError) 
 			return err
 		}
 	}
-	return s.requests.serve(ctx, p, c, h)
+	return s.requests.serve(ctx, s.serving, p, c, h)
 }
 
 // answering is the node towards who asks, and their header opened again, as peers

@@ -91,7 +91,10 @@ func (n *Node) initiator(fingerprint string) (*session.Initiator, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.init()
+	p, err := n.party(entity(fingerprint))
+	if err != nil {
+		return nil, err
+	}
 	return &session.Initiator{
 		Network:    net,
 		Holder:     n.tokens.Holder(fingerprint),
@@ -99,6 +102,7 @@ func (n *Node) initiator(fingerprint string) (*session.Initiator, error) {
 		Trust:      session.Known(entity(fingerprint)),
 		Limits:     n.Limits,
 		Algorithms: n.Algorithms,
+		Slot:       p.Slot,
 		Log:        n.Log,
 	}, nil
 }

@@ -302,7 +302,7 @@ func (n *Node) party(e token.Entity) (*classic.Party, error) {
 			n.parties = make(map[token.Entity]*classic.Party)
 		}
 		p = &classic.Party{
-			Network: network, Holder: n.tokens.Holder(e.Identity), Expected: e, Channel: session.Sentinel(),
+			Network: network, Holder: n.tokens.Holder(e.Identity), Expected: e, Channel: session.Sentinel(), Slot: new(classic.Slot),
 			Admit: func(ctx context.Context, h *message.Header) error { return n.admit(ctx, infoOf(h)) },
 		}
 		n.parties[e] = p

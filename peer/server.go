@@ -53,7 +53,8 @@ type Server struct {
 
 	// Session is called, in a goroutine of its own, with each session. The
 	// session is closed when it returns. ctx ends when the server is closed
-	// or the session is over. Nil: there is a Handler, and sessions are closed.
+	// or the session is over. Nil: there is a Handler, and who asks for a
+	// session gets an answer without one.
 	Session func(ctx context.Context, s *session.Session)
 
 	// Handler answers requests of classic MSL on the same ports. Nil: there are
@@ -195,10 +196,6 @@ func (s *Server) init() (err error) {
 		if s.Handler != nil {
 			s.acceptor.classic = s.serveClassic
 		}
-		handle := s.Session
-		if handle == nil {
-			handle = func(context.Context, *session.Session) {}
-		}
 		names := s.names
 		if s.Service != "" {
 			names = append(names, s.Service)
@@ -210,7 +207,7 @@ func (s *Server) init() (err error) {
 			Limits:     s.Limits,
 			Algorithms: s.Algorithms,
 			Log:        s.Log,
-		}, handle, s.Handshakes, orDiscard(s.Log))
+		}, s.Session, s.Handshakes, orDiscard(s.Log))
 	})
 	return s.failed
 }

@@ -197,6 +197,30 @@ func TestRenewal(t *testing.T) {
 	w.wantChart("C> [MT2] UIT nr", "S> [MT2] UIT")
 }
 
+// late is a store that finds a token only when it is asked again.
+type late struct {
+	token.Holder
+	asked bool
+}
+
+func (l *late) Newest(ctx context.Context) (*token.Held, error) {
+	if !l.asked {
+		l.asked = true
+		return nil, nil
+	}
+	return l.Holder.Newest(ctx)
+}
+
+// Who gets the slot looks again before it asks for what another has just got.
+func TestTokenComesBeforeSlot(t *testing.T) {
+	w := newWorld(t, entityauth.NewNoneData("x"))
+	w.must(Message{AllowReplay: true}, "first")
+	w.chart = nil
+	w.client.Holder = &late{Holder: w.holder}
+	w.must(Message{AllowReplay: true}, "second")
+	w.wantChart("C> [MT1]", "S> [MT1]")
+}
+
 func (s *Slot) holder() *Turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -160,7 +160,7 @@ func TestRecovery(t *testing.T) {
 			w.must(login, "first")
 			w.chart, w.served = nil, nil
 			tt.setUp(w)
-			data := strings.Repeat("data ", 50_000) // several chunks
+			data := strings.Repeat("data ", 30_000) // several chunks
 			w.must(tt.m, data)
 			w.wantChart(tt.chart...)
 			if len(w.served) != 1 || w.served[0] != data {

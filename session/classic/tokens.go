@@ -2,6 +2,7 @@ package classic
 
 import (
 	"context"
+	"slices"
 
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
@@ -116,8 +117,7 @@ func (x *exchange) block(ctx context.Context) error {
 			return err
 		}
 		if turn != nil {
-			x.turn = turn
-			return nil
+			return x.take(ctx, turn)
 		}
 		if published == nil || x.Holder == nil {
 			continue
@@ -147,4 +147,25 @@ func (x *exchange) block(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// take takes the slot, unless a token has come since ours was chosen that will do.
+func (x *exchange) take(ctx context.Context, turn *Turn) error {
+	x.turn = turn
+	if x.Holder == nil || x.out.forced {
+		return nil
+	}
+	newest, err := x.Holder.Newest(ctx)
+	if err != nil || newest == nil || newest.Token.Equal(x.out.masterToken()) ||
+		slices.ContainsFunc(x.superseded, newest.Token.Equal) {
+		return err
+	}
+	if err := x.use(ctx, newest); err != nil {
+		return err
+	}
+	must, err := x.mustHold()
+	if !must && err == nil {
+		x.release(newest.Token)
+	}
+	return err
 }
