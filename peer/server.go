@@ -41,9 +41,12 @@ type Server struct {
 	EntityAuth entityauth.Schemes
 	// UserAuth has the schemes of users' credentials that are accepted.
 	UserAuth userauth.Schemes
+	// ServiceContexts are the keys of our service tokens, by name; "" is for all
+	// others. Nil: we give none, and read none.
+	ServiceContexts token.ServiceContexts
 	// Network is all that MSL can be told about a party, in place of Identity,
-	// EntityAuth and UserAuth. TokenKeys, Issuer and Service are put into a copy
-	// where it has none. Nil: made of those three.
+	// EntityAuth, UserAuth and ServiceContexts. TokenKeys, Issuer and Service are
+	// put into a copy where it has none. Nil: made of those four.
 	Network *message.Network
 
 	// Admit is asked about everybody who has authenticated, before the answer
@@ -219,7 +222,7 @@ func (s *Server) network(keys *token.Keys, issuer token.Issuer) (*message.Networ
 		if err != nil {
 			return nil, err
 		}
-		n.UserAuth = s.UserAuth
+		n.UserAuth, n.ServiceContexts = s.UserAuth, s.ServiceContexts
 		n.TokenKeys, n.Issuer, n.Service = keys, issuer, s.Service
 		return n, nil
 	}
