@@ -127,7 +127,7 @@ func (s *requests) answer(ctx context.Context, in *classic.Incoming) error {
 	}
 	w.message.ServiceTokens = w.editServiceTokens
 	s.handler(w, &ServerRequest{
-		Peer: Peer{h.Sender, h.User}, Body: in, ServiceTokens: h.Tokens.Service,
+		Peer: Peer{h.Sender, h.User}, Body: in, ServiceTokens: in.ServiceTokens(),
 		Encrypted: h.PayloadEncrypted, Protected: h.PayloadProtected, NonReplayable: h.NonReplayable,
 		Header: h, ctx: ctx,
 	})

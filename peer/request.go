@@ -92,7 +92,7 @@ type Peer struct {
 func newResponse(in *classic.Incoming) *Response {
 	h := in.Header
 	r := &Response{
-		Body: in, Peer: Peer{h.Sender, h.User}, ServiceTokens: h.Tokens.Service,
+		Body: in, Peer: Peer{h.Sender, h.User}, ServiceTokens: in.ServiceTokens(),
 		Encrypted: h.PayloadEncrypted, Protected: h.PayloadProtected,
 	}
 	if h.Held != nil {

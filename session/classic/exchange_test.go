@@ -550,3 +550,22 @@ func TestTruncatedAnswer(t *testing.T) {
 		t.Errorf("answer %q, %v", got, err)
 	}
 }
+
+// A client's own messages come back: as an answer, as a push (W-04).
+func TestReflection(t *testing.T) {
+	w := newWorld(t, entityauth.NewPSKData("psk-1"))
+	w.must(login, "first")
+	reflect := func(c *Conn) { _, _ = io.Copy(c.stream, c.stream) }
+	w.accept = []func(*Conn){reflect, reflect}
+	if _, err := w.do(Message{}, "x"); !errors.Is(err, mslerr.UnexpectedResponseMessageID) {
+		t.Errorf("as an answer: %v", err)
+	}
+	in, err := w.client.Send(t.Context(), w.opener(), Message{AllowReplay: true, Body: strings.NewReader("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if _, err := in.Next(t.Context()); !errors.Is(err, mslerr.UnexpectedLocalMessageSender) {
+		t.Errorf("as a push: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
@@ -67,6 +68,9 @@ func newEquals(t *testing.T) *equals {
 func (e *equals) serve() error {
 	for {
 		in, err := e.b.Accept(context.Background(), e.cb, nil)
+		if _, refused := errors.AsType[*mslerr.Error](err); refused {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -132,4 +136,46 @@ func TestRequestSurvivesHandshakeOfItsAnswer(t *testing.T) {
 		return Message{Body: io.MultiReader(strings.NewReader("echo "), in)}
 	}
 	e.must(Message{AllowReplay: true, InsecurePlaintext: true}, strings.Repeat("x", 300_000))
+}
+
+// Some stacks end their replies to handshakes with a chunk (D1, D3).
+func TestStrayChunks(t *testing.T) {
+	for _, secret := range []bool{true, false} {
+		e := newEquals(t)
+		e.ca.shared, e.cb.shared = false, false // as if each message had a connection of its own
+		for range 2 {
+			e.must(Message{AllowReplay: true, InsecurePlaintext: !secret}, "hello")
+		}
+	}
+}
+
+// Retries go on the same connection, behind the whole of what was refused.
+func TestPeerRecovers(t *testing.T) {
+	e := newEquals(t)
+	login := Message{AllowReplay: true, LocalUser: "me", Credentials: userauth.Static(password{"alice", "right"})}
+	e.must(login, "first")
+	e.w.chart = nil
+	e.b.Network.TokenKeys = tokenKeys(t, 90)
+	e.must(login, strings.Repeat("x", 200_000))
+	e.w.wantChart(
+		"A> [MT1] UIT",
+		"A> [EAD] R H kreq",
+		"B> [MT1] kresp",
+		"A> [MT1] R userauth peer",
+		"B> [MT1] peer peerUIT",
+	)
+	e.must(Message{LocalUser: "me"}, "afterwards")
+}
+
+// The answer to an exchange that the stack began goes astray: nothing is kept.
+func TestPeerIsWhoIsExpected(t *testing.T) {
+	e := newEquals(t)
+	e.a.Expected.Identity = "ed25519:somebody else"
+	_, err := e.a.RequestOn(t.Context(), e.ca, Message{Body: strings.NewReader("x")})
+	if !errors.Is(err, mslerr.MessageSenderMismatch) {
+		t.Errorf("error %v", err)
+	}
+	if h, _ := e.a.Holder.Newest(t.Context()); h != nil {
+		t.Error("a token of a stranger is kept")
+	}
 }

@@ -53,6 +53,15 @@ func (m *Incoming) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// ServiceTokens are those that the message brings or shows: in a request the
+// sender's, in an answer ours.
+func (m *Incoming) ServiceTokens() []*token.ServiceToken {
+	if m.party.Network.PeerToPeer && m.finish != nil {
+		return m.Header.Peer.Service
+	}
+	return m.Header.Tokens.Service
+}
+
 // Err is what Read ended with: io.EOF if all data was read, nil if it is not
 // known yet.
 func (m *Incoming) Err() error {
