@@ -15,18 +15,16 @@ import (
 )
 
 type directListenCommand struct {
-	URL   string `arg:"" help:"URL to listen on."`
-	Peer  string `help:"Fingerprint of the one who may call. Default: whoever calls first." placeholder:"FINGERPRINT"`
-	Nick  string `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
-	Plain bool   `help:"Lines in, lines out; the default if this is not a terminal."`
+	URL  string `arg:"" help:"URL to listen on."`
+	Peer string `help:"Fingerprint of the one who may call. Default: whoever calls first." placeholder:"FINGERPRINT"`
+	Nick string `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
 }
 
 type directDialCommand struct {
-	URL   string        `arg:"" help:"URL of the other one."`
-	Peer  string        `help:"Fingerprint of the one who has to answer." required:"" placeholder:"FINGERPRINT"`
-	Nick  string        `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
-	Plain bool          `help:"Lines in, lines out; the default if this is not a terminal."`
-	Wait  time.Duration `help:"How long to wait for the other one to be there." default:"5s"`
+	URL  string        `arg:"" help:"URL of the other one."`
+	Peer string        `help:"Fingerprint of the one who has to answer." required:"" placeholder:"FINGERPRINT"`
+	Nick string        `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
+	Wait time.Duration `help:"How long to wait for the other one to be there." default:"5s"`
 }
 
 // directRoom is how a chat between two is shown.
@@ -42,7 +40,7 @@ func (c *directListenCommand) Run(ctx context.Context, a *app) error {
 			return err
 		}
 	}
-	return a.chat(ctx, c.Plain, func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error {
+	return a.chat(ctx, func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error {
 		return a.answer(ctx, c.URL, c.Peer, say, func(ctx context.Context, ch channel) error {
 			for {
 				st, err := ch.Accept(ctx)
@@ -71,7 +69,7 @@ func (c *directDialCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return usage("%v", err)
 	}
-	return a.chat(ctx, c.Plain, func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error {
+	return a.chat(ctx, func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error {
 		return a.call(ctx, c.URL, c.Peer, c.Wait, func(ctx context.Context, ch channel) error {
 			st, err := ch.Open(ctx, wire.LabelTalk, map[string]string{wire.MetaNick: nick})
 			if err != nil {

@@ -19,7 +19,6 @@ type joinCommand struct {
 	URL   string        `arg:"" help:"URL of the hub."`
 	Room  string        `help:"Room to join." default:"lobby"`
 	Nick  string        `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
-	Plain bool          `help:"Lines in, lines out; the default if this is not a terminal."`
 	Retry time.Duration `help:"How long to try when the hub is lost; 0 ends at once." default:"2m"`
 }
 
@@ -31,7 +30,7 @@ func (c *joinCommand) Run(ctx context.Context, a *app) error {
 	if err := wire.CheckName("room", c.Room); err != nil {
 		return usage("%v", err)
 	}
-	return a.chat(ctx, c.Plain, func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error {
+	return a.chat(ctx, func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error {
 		h, err := a.hub(c.URL, say)
 		if err != nil {
 			return err
@@ -42,8 +41,8 @@ func (c *joinCommand) Run(ctx context.Context, a *app) error {
 }
 
 // chat runs a chat on the terminal interface, or on lines.
-func (a *app) chat(ctx context.Context, linesOnly bool, run func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error) error {
-	if a.terminal && !linesOnly {
+func (a *app) chat(ctx context.Context, run func(ctx context.Context, s screen, inputs <-chan input, say func(string, ...any)) error) error {
+	if a.terminal {
 		return a.runTUI(ctx, run)
 	}
 	ctx, cancel := context.WithCancel(ctx)

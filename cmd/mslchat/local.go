@@ -12,8 +12,7 @@ import (
 )
 
 type localCommand struct {
-	Nick  string `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
-	Plain bool   `help:"Lines in, lines out; the default if this is not a terminal."`
+	Nick string `help:"Name to go by. Default: made of the fingerprint." placeholder:"NICK"`
 }
 
 // Where the hub on this machine listens, and where if that is taken.
@@ -47,7 +46,7 @@ func (c *localCommand) Run(ctx context.Context, a *app) error {
 	for _, line := range invitation {
 		fmt.Fprintln(a.out, line)
 	}
-	err = a.chat(ctx, c.Plain, func(ctx context.Context, screen screen, inputs <-chan input, say func(string, ...any)) error {
+	err = a.chat(ctx, func(ctx context.Context, screen screen, inputs <-chan input, say func(string, ...any)) error {
 		if _, ok := screen.(*plain); !ok { // which covers what was printed
 			for _, line := range invitation {
 				say("%s", line)

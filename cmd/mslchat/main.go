@@ -18,7 +18,8 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Home string `help:"Directory of what is yours: identity, pins, tokens. Default: mslchat in your configuration directory." placeholder:"DIR" env:"MSLCHAT_HOME"`
+	Home  string `help:"Directory of what is yours: identity, pins, tokens. Default: mslchat in your configuration directory." placeholder:"DIR" env:"MSLCHAT_HOME"`
+	Plain bool   `help:"Lines in, lines out, for scripts; the default if this is not a terminal."`
 
 	Local  localCommand `cmd:"" default:"withargs" help:"Start a hub on this machine and join its room \"lobby\": what mslchat alone does."`
 	Serve  serveCommand `cmd:"" help:"Be a hub."`
@@ -37,7 +38,7 @@ type app struct {
 	home     *home
 	in       io.Reader
 	out, err io.Writer
-	terminal bool // in and out are one
+	terminal bool // in and out are one, and --plain is not asked for
 	name     string
 }
 
@@ -67,6 +68,7 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintf(a.err, "mslchat: %v\nTry: %s --help\n", err, a.name)
 		return exitUsage
 	}
+	a.terminal = a.terminal && !c.Plain
 	if a.home, err = openHome(c.Home); err == nil {
 		err = command.Run(a)
 	}
