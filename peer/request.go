@@ -138,11 +138,7 @@ func (r *Request) message() classic.Message {
 // A refusal by the service can be matched with the codes of package mslerr; other
 // errors are those of [classic.Party.Request].
 func (c *Client) Do(ctx context.Context, url string, r *Request) (*Response, error) {
-	p, err := c.party(ctx)
-	if err != nil {
-		return nil, err
-	}
-	to, err := c.opener(url)
+	p, to, err := c.to(ctx, url, r)
 	if err != nil {
 		return nil, err
 	}
@@ -191,15 +187,30 @@ func (c *Client) Pushes(ctx context.Context, url string, r *Request) iter.Seq2[*
 }
 
 func (c *Client) send(ctx context.Context, url string, r *Request) (*classic.Incoming, error) {
-	p, err := c.party(ctx)
-	if err != nil {
-		return nil, err
-	}
-	to, err := c.opener(url)
+	p, to, err := c.to(ctx, url, r)
 	if err != nil {
 		return nil, err
 	}
 	return p.Send(ctx, to, r.message())
+}
+
+// to is the party that sends r, and where. The body is closed if nothing is sent.
+func (c *Client) to(ctx context.Context, url string, r *Request) (*classic.Party, classic.Opener, error) {
+	p, err := c.party(ctx)
+	if err == nil {
+		var to classic.Opener
+		if to, err = c.opener(url); err == nil {
+			return p, to, nil
+		}
+	}
+	r.close()
+	return nil, nil, err
+}
+
+func (r *Request) close() {
+	if body, ok := r.Body.(io.Closer); ok {
+		body.Close()
+	}
 }
 
 // opener connects to a URL, for each message anew.
@@ -260,10 +271,12 @@ func (c *Client) party(ctx context.Context) (*classic.Party, error) {
 func (n *Node) Do(ctx context.Context, fingerprint, url string, r *Request) (*Response, error) {
 	p, err := n.party(entity(fingerprint))
 	if err != nil {
+		r.close()
 		return nil, err
 	}
 	conn, err := transport.Dial(ctx, url, &transport.Options{Transports: n.Transports, TLS: n.TLS})
 	if err != nil {
+		r.close()
 		return nil, err
 	}
 	c := classic.NewConn(classic.Over(conn), nil, true)

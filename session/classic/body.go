@@ -1,6 +1,7 @@
 package classic
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -26,11 +27,16 @@ type body struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when a chunk was read
-	chunks  [][]byte      // nil where not kept
-	kept    int           // bytes
+	chunks  [][]byte
+	base    int // the number of chunks[0]: those before it were not kept
+	kept    int // bytes, with what a chunk costs besides
 	keeping bool
 	err     error // what comes behind the chunks: io.EOF, or the source's
 }
+
+// chunkCost is what keeping a chunk costs besides its data, in bytes, so that very
+// small ones do not escape the limit.
+const chunkCost = 64
 
 func newBody(src io.Reader, l Limits, repeat int) *body {
 	if src == nil {
@@ -49,21 +55,24 @@ func newBody(src io.Reader, l Limits, repeat int) *body {
 
 // run reads one chunk each time one is wanted.
 func (b *body) run() {
+	buf := framing.GetBuffer(b.size)
+	p := buf.B[:b.size]
+	defer func() {
+		clear(p) // it is the application's, in the clear
+		buf.Release()
+	}()
 	for {
 		select {
 		case <-b.quit:
 			return
 		case <-b.wanted:
 		}
-		p := make([]byte, b.size)
 		n, err := b.src.Read(p)
 		b.mu.Lock()
 		if n > 0 {
-			b.chunks = append(b.chunks, p[:n:n])
-			b.kept += n
-			if b.kept > b.limit {
-				b.keeping = false
-			}
+			b.chunks = append(b.chunks, bytes.Clone(p[:n]))
+			b.kept += n + chunkCost
+			b.keeping = b.keeping && b.kept <= b.limit
 		}
 		b.err = err
 		close(b.changed)
@@ -81,13 +90,12 @@ func (b *body) chunk(ctx context.Context, i int) ([]byte, error) {
 		b.mu.Lock()
 		changed := b.changed
 		switch {
-		case i < len(b.chunks):
-			data := b.chunks[i]
+		case i < b.base:
 			b.mu.Unlock()
-			if data == nil {
-				return nil, b.tooLong()
-			}
-			return data, nil
+			return nil, b.tooLong()
+		case i < b.base+len(b.chunks):
+			defer b.mu.Unlock()
+			return b.chunks[i-b.base], nil
 		case b.err != nil:
 			defer b.mu.Unlock()
 			return nil, b.err
@@ -117,16 +125,15 @@ func (b *body) empty(ctx context.Context) (bool, error) {
 	return false, err
 }
 
-// sent forgets chunk i if nothing is kept any more.
+// sent forgets what was sent up to chunk i, if nothing is kept any more.
 func (b *body) sent(i int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.keeping {
 		return
 	}
-	for j := i; j >= 0 && b.chunks[j] != nil; j-- {
-		b.chunks[j] = nil
-	}
+	clear(b.chunks[:i+1-b.base])
+	b.chunks, b.base = b.chunks[i+1-b.base:], i+1
 }
 
 // answered ends the keeping: nothing will be sent again.
@@ -146,7 +153,7 @@ func (b *body) repeatable() error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.chunks) > 0 && b.chunks[0] == nil {
+	if b.base > 0 {
 		return b.tooLong()
 	}
 	return nil

@@ -2,7 +2,6 @@ package classic
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 
@@ -175,5 +174,3 @@ func (c *Conn) write(raw []byte, end bool) error {
 	}
 	return nil
 }
-
-var errNoAnswer = errors.New("classic: the connection ended without an answer")

@@ -2,7 +2,9 @@
 // which tokens, and how failures are repaired. It is made to be read beside spec
 // 09, and its files follow the chapter:
 //
-//	message.go   section 4       what the application states about a message
+//	request.go   section 1       request and send
+//	party.go     3               state and configuration
+//	message.go   4               what the application states about a message
 //	tokens.go    5.1, 5.2, 5.3   choosing tokens, when the renewal slot is held
 //	slot.go      5.2             the renewal slot
 //	build.go     5.4, 5.5        procedure S, and when an answer is read

@@ -55,6 +55,8 @@ func (x *exchange) receive(ctx context.Context) (*message.Header, *message.Error
 	return h, nil, nil
 }
 
+var errNoAnswer = errors.New("classic: the connection ended without an answer")
+
 // noAnswer names the failure to read an answer.
 func noAnswer(err error) error {
 	if p, ok := errors.AsType[*mslerr.Error](err); ok {
