@@ -52,6 +52,7 @@ func listenQUIC(handle func(Stream)) (*Server, error) {
 		defer close(done)
 		next := func() (*quic.Conn, error) { return l.Accept(ctx) }
 		_ = accept(next, func(c *quic.Conn) {
+			defer context.AfterFunc(ctx, func() { _ = c.CloseWithError(0, "") })()
 			_ = accept(func() (*quic.Stream, error) { return c.AcceptStream(ctx) }, func(s *quic.Stream) { handle(quicStream{s}) })
 			_ = c.CloseWithError(0, "")
 		})
