@@ -52,16 +52,27 @@ func (s h2Session) Open(_ context.Context, _ bool) (Stream, error) {
 		cancel()
 		return nil, err
 	}
+	st := &h2Request{PipeWriter: w, cancel: cancel, answered: make(chan struct{})}
+	// What is written leaves with the request, before the response begins.
+	go func() {
+		defer close(st.answered)
+		if st.body, st.err = s.roundTrip(request); st.err != nil {
+			r.CloseWithError(st.err)
+		}
+	}()
+	return st, nil
+}
+
+func (s h2Session) roundTrip(request *http.Request) (io.ReadCloser, error) {
 	response, err := s.t.RoundTrip(request)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
 	if response.ProtoMajor != 2 {
-		cancel()
+		response.Body.Close()
 		return nil, fmt.Errorf("bench: h2 spoke %s", response.Proto)
 	}
-	return h2Request{response.Body, w, cancel}, nil
+	return response.Body, nil
 }
 
 func (s h2Session) Close() error {
@@ -71,16 +82,29 @@ func (s h2Session) Close() error {
 
 // h2Request is the client's end of a stream.
 type h2Request struct {
-	io.ReadCloser
 	*io.PipeWriter
-	cancel context.CancelFunc
+	cancel   context.CancelFunc
+	answered chan struct{} // closed when the next two are set
+	body     io.ReadCloser
+	err      error
 }
 
-func (s h2Request) Close() error {
+func (s *h2Request) Read(p []byte) (int, error) {
+	<-s.answered
+	if s.err != nil {
+		return 0, s.err
+	}
+	return s.body.Read(p)
+}
+
+func (s *h2Request) Close() error {
 	s.PipeWriter.Close()
-	err := s.ReadCloser.Close()
 	s.cancel()
-	return err
+	<-s.answered
+	if s.err != nil {
+		return s.err
+	}
+	return s.body.Close()
 }
 
 // h2Response is the server's end of a stream.
