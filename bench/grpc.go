@@ -35,7 +35,7 @@ func grpcPeer() *Peer {
 			if err != nil {
 				return nil, err
 			}
-			go s.Serve(l)
+			go func() { _ = s.Serve(l) }()
 			return &Server{Endpoint{Addr: l.Addr().String(), Trust: der}, func() error { s.Stop(); return nil }}, nil
 		},
 		Dialer: func(e Endpoint) (Dialer, error) {

@@ -32,7 +32,7 @@ func (w webSocketWire) listen(serve func(net.Conn)) (*Server, error) {
 		return nil, err
 	}
 	s := &http.Server{Handler: h}
-	go s.Serve(l)
+	go func() { _ = s.Serve(l) }()
 	return &Server{Endpoint{Addr: l.Addr().String()}, s.Close}, nil
 }
 
@@ -81,9 +81,9 @@ func listenHTTP(h http.Handler, h2 *http.HTTP2Config, proto string) (*Server, er
 	s.Protocols.SetHTTP1(proto == "http/1.1")
 	s.Protocols.SetHTTP2(proto == "h2")
 	if proto == "h2" {
-		go s.ServeTLS(l, "", "")
+		go func() { _ = s.ServeTLS(l, "", "") }()
 	} else {
-		go s.Serve(tls.NewListener(l, config))
+		go func() { _ = s.Serve(tls.NewListener(l, config)) }()
 	}
 	return &Server{Endpoint{Addr: l.Addr().String(), Trust: der}, s.Close}, nil
 }
