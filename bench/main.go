@@ -24,10 +24,11 @@ func main() {
 	cell := flag.String("cells", "", "only cells that match this regular expression")
 	rounds := flag.Int("rounds", 0, "rounds at most, instead of the plan's")
 	dir := flag.String("out", "results", "directory for the table, the JSON and the plots")
+	profile := flag.String("cpuprofile", "", "directory for CPU profiles of all processes")
 	worker := flag.Bool("worker", false, "be a process of another run (internal)")
 	flag.Parse()
 	if *worker {
-		exit(work(os.Stdin, os.Stdout))
+		exit(profiled(*profile, os.Stdin, os.Stdout))
 	}
 	if *quick == *everything {
 		fmt.Fprintln(os.Stderr, "bench: say -quick or -all")
@@ -41,6 +42,7 @@ func main() {
 	if *rounds > 0 {
 		plan.Rounds = *rounds
 	}
+	plan.Profiles = *profile
 	exit(measure(plan, *only, *cell, *dir))
 }
 

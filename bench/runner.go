@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,6 +19,16 @@ type Plan struct {
 	Budget time.Duration // no round is begun that would not fit
 	// Delayed is how many flights cells run at a time: they wait, mostly.
 	Delayed int
+	// Profiles is a directory for a CPU profile of each process, or empty.
+	Profiles string `json:",omitempty"`
+}
+
+// profile is the file for a process of a peer.
+func (p Plan) profile(peer *Peer, role string) string {
+	if p.Profiles == "" {
+		return ""
+	}
+	return filepath.Join(p.Profiles, strings.NewReplacer(" ", "-", "/", "-").Replace(peer.Name)+"."+role+".pprof")
 }
 
 var (
@@ -65,12 +77,13 @@ type pair struct {
 	endpoint       Endpoint
 }
 
-func startPair(ctx context.Context, p *Peer) (*pair, error) {
-	server, err := startWorker(ctx)
+// startPair starts the processes of a peer.
+func startPair(ctx context.Context, p *Peer, plan Plan) (*pair, error) {
+	server, err := startWorker(ctx, plan.profile(p, "server"))
 	if err != nil {
 		return nil, err
 	}
-	client, err := startWorker(ctx)
+	client, err := startWorker(ctx, plan.profile(p, "client"))
 	if err != nil {
 		server.end()
 		return nil, err
@@ -172,7 +185,7 @@ func run(ctx context.Context, plan Plan, list []*Peer, cells []Cell, progress io
 			r.Left = append(r.Left, fmt.Sprintf("%s: %s", p.Name, p.Missing))
 			continue
 		}
-		pr, err := startPair(ctx, p)
+		pr, err := startPair(ctx, p, plan)
 		if err != nil {
 			return nil, err
 		}
@@ -243,7 +256,7 @@ func (r *Run) measureOnce(ctx context.Context, c Cell, pairs []*pair) {
 				results[i].s, results[i].err = p.sample(c, r.Plan.Effort)
 				return
 			}
-			fresh, err := startPair(ctx, p.peer)
+			fresh, err := startPair(ctx, p.peer, Plan{})
 			if err != nil {
 				results[i].err = err
 				return

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"time"
 )
@@ -72,6 +73,23 @@ func residentSize() int64 {
 	return resident * int64(os.Getpagesize())
 }
 
+// profiled is work with a CPU profile, if a file is named.
+func profiled(file string, in io.Reader, out io.Writer) error {
+	if file == "" {
+		return work(in, out)
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return work(in, out)
+}
+
 // work is the main function of a worker process.
 func work(in io.Reader, out io.Writer) error {
 	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
@@ -127,12 +145,14 @@ type process struct {
 	answers *json.Decoder
 }
 
-func startWorker(ctx context.Context) (*process, error) {
+// startWorker starts a process, with its CPU profile written to a file if one
+// is named.
+func startWorker(ctx context.Context, profile string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-worker")
+	cmd := exec.CommandContext(ctx, self, "-worker", "-cpuprofile", profile)
 	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(), "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=true")
 	in, err := cmd.StdinPipe()
