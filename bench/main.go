@@ -23,7 +23,7 @@ func main() {
 	only := flag.String("peers", "", "only peers that match this regular expression")
 	cell := flag.String("cells", "", "only cells that match this regular expression")
 	rounds := flag.Int("rounds", 0, "rounds at most, instead of the plan's")
-	dir := flag.String("out", "results", "directory for the table, the JSON and the plots")
+	dir := flag.String("out", "out", "directory for the table, the JSON and the plots")
 	profile := flag.String("cpuprofile", "", "directory for CPU profiles of all processes")
 	worker := flag.Bool("worker", false, "be a process of another run (internal)")
 	flag.Parse()
