@@ -40,7 +40,7 @@ func (b *bench) flights(ctx context.Context, resumed bool) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	defer proxy.close()
+	defer func() { _ = proxy.close() }()
 	through := *b
 	through.endpoint.Addr = proxy.addr
 	dial, err := b.peer.Dialer(through.endpoint)

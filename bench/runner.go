@@ -33,7 +33,7 @@ func (p Plan) profile(peer *Peer, role string) string {
 
 var (
 	quickPlan = Plan{
-		Effort: Effort{Sample: 100 * time.Millisecond, Connections: 50, Streams: 500, Delay: 50 * time.Millisecond},
+		Effort: Effort{Sample: 80 * time.Millisecond, Connections: 50, Streams: 500, Delay: 50 * time.Millisecond},
 		Rounds: 1, Budget: 50 * time.Second, Delayed: 8,
 	}
 	fullPlan = Plan{
