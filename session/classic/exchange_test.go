@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/mslgo/msl/mslerr"
@@ -41,7 +43,7 @@ func TestCancel(t *testing.T) {
 		step := func() {
 			if steps.Add(1) == at {
 				cancel()
-				time.Sleep(0) // whoever closes the connection may go first
+				runtime.Gosched() // whoever closes the connection may go first
 			}
 		}
 		open := w.opener()
@@ -91,14 +93,16 @@ func TestCancelWaits(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, entityauth.NewPSKData("psk-1"))
-			m := Message{Body: strings.NewReader("x")}
-			change(w, &m)
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			defer cancel()
-			if _, err := w.client.Request(ctx, w.opener(), m); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("error %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, entityauth.NewPSKData("psk-1"))
+				m := Message{Body: strings.NewReader("x")}
+				change(w, &m)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if _, err := w.client.Request(ctx, w.opener(), m); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("error %v", err)
+				}
+			})
 		})
 	}
 }
@@ -154,7 +158,14 @@ func TestRenewal(t *testing.T) {
 		<-renewed
 		return w.echo(in)
 	}
-	done := make(chan struct{})
+	done, holds := make(chan struct{}), make(chan struct{})
+	note := w.client.Sent
+	w.client.Sent = func(s *message.HeaderSpec) {
+		if s.Renewable {
+			close(holds)
+		}
+		note(s)
+	}
 	body, late := io.Pipe()
 	go func() {
 		defer close(done)
@@ -170,9 +181,7 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 	}()
-	for w.client.slot().holder() == nil {
-		time.Sleep(time.Millisecond) // until the first holds the slot
-	}
+	<-holds
 	go func() {
 		_, _ = io.WriteString(late, "beside")
 		late.Close()
@@ -219,12 +228,6 @@ func TestTokenComesBeforeSlot(t *testing.T) {
 	w.client.Holder = &late{Holder: w.holder}
 	w.must(Message{AllowReplay: true}, "second")
 	w.wantChart("C> [MT1]", "S> [MT1]")
-}
-
-func (s *Slot) holder() *Turn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.turn
 }
 
 // An empty message never asks for keys, since it would be taken for a handshake.
