@@ -203,7 +203,7 @@ func (s *responder) checkReplay(context.Context) error {
 	if s.header.MasterToken == nil && !s.first(s.header.Sender, s.header.MessageID) {
 		return &mslerr.Error{Code: mslerr.MessageReplayed, Response: mslerr.Fail, Detail: "first contact repeated"}
 	}
-	if !s.Responder.begin() {
+	if !s.begin() {
 		return &mslerr.Error{Code: mslerr.InternalException, Response: mslerr.TransientFailure, Err: errTooManyUnproved}
 	}
 	s.begun = true

@@ -307,7 +307,9 @@ func (l *Link) do(e event, err error) {
 	case answering:
 		l.expireAfter(l.meter.patience())
 	case closed:
-		l.clean = e == finished || e == peerClosed
+		// The peer may close the connection as soon as it has the last ACK,
+		// before our writer is back to say so.
+		l.clean = e == peerClosed || l.closeAt > 0 && l.kept.acked >= l.closeAt
 		if l.closeTimer != nil {
 			l.closeTimer.Stop()
 		}

@@ -70,7 +70,7 @@ func TestHeaderGoesFirst(t *testing.T) {
 func TestFirstRecordConfirms(t *testing.T) {
 	opened := make(chan bool, 4)
 	connect(t, func(initiator bool, c *Config) { c.OnOpened = func() { opened <- initiator } })
-	if <-opened == <-opened {
+	if a, b := <-opened, <-opened; a == b {
 		t.Error("one side was told twice")
 	}
 }

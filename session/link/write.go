@@ -254,7 +254,7 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 		p.pong, p.pongData = l.pongWanted, l.pong
 		p.ping = l.pingWanted
 	}
-	if !(p.due || p.pong || p.ping || p.most > frame.None) {
+	if !p.due && !p.pong && !p.ping && p.most == frame.None {
 		return p, false
 	}
 	if !l.meter.pingOut {
