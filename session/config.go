@@ -227,6 +227,16 @@ type Limits struct {
 	// Idle is how long a session may have no streams before this side closes
 	// it with IDLE, and up to twice that: default 30 minutes, negative: for ever.
 	Idle time.Duration
+	// Rekey is how often the session gets new keys from a new KEM share:
+	// default an hour, negative: only by [Session.Rekey].
+	Rekey time.Duration
+}
+
+func (l Limits) rekey() time.Duration {
+	if l.Rekey == 0 {
+		return time.Hour
+	}
+	return l.Rekey
 }
 
 func (l Limits) idle() time.Duration {

@@ -385,6 +385,14 @@ func (s *initiator) confirm(ctx context.Context) error {
 		return fmt.Errorf("%w: %q has a signing key and did not announce it", ErrAuth, s.To)
 	}
 	c := &control{verify: verifyAuth(ctx, &s.network, labelAuthR2I, s.epoch.th, expected), expected: s.response.auth}
+	network := s.network // which outlives the attempt
+	c.rekey.rekeySettings = rekeySettings{
+		network: &network,
+		kem:     s.kem(),
+		peer:    expected,
+		signs:   s.request.auth || s.held == nil && signs(&s.network, s.network.Self.Scheme()),
+		signed:  required || s.held == nil && signs(&s.network, expected.Scheme),
+	}
 	if s.request.auth {
 		var err error
 		if c.auth, err = makeAuth(ctx, &s.network, labelAuthI2R, s.epoch.th); err != nil {

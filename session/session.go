@@ -29,7 +29,8 @@ type Session struct {
 	link     *link.Link
 	mux      *mux.Mux
 	id       channelID
-	epoch    *epoch // for attach and rekey; erased with the session's end
+	epochs   *epochs // for attach and rekey; erased with the session's end
+	control  *control
 	exporter mslcrypto.Key
 	info     Info
 	addr     func() net.Addr // our own, of the connection
@@ -79,7 +80,8 @@ func newSession(s setup) (*Session, error) {
 	in.Erase()
 	n := &Session{
 		id:       s.id,
-		epoch:    s.epoch,
+		epochs:   &epochs{newest: s.epoch},
+		control:  s.control,
 		exporter: s.exporter,
 		info:     s.info,
 		addr:     s.conn.LocalAddr,
@@ -125,6 +127,7 @@ func newSession(s setup) (*Session, error) {
 	})
 	config.Streams = n.mux
 	n.link = link.New(config)
+	c.rekey.init(s.initiator, n.link, n.epochs, s.limits.rekey())
 	n.watchIdle(s.limits.idle())
 	return n, n.link.Attach(s.conn, s.reader, s.prefix)
 }
@@ -162,7 +165,8 @@ func (s *Session) onClose(err error) {
 		s.err = err
 		s.mux.Fail(s.err)
 		s.idle.stop()
-		s.epoch.erase()
+		s.control.rekey.stop()
+		s.epochs.erase()
 		s.exporter.Erase()
 		close(s.ended)
 	})
@@ -239,6 +243,18 @@ func (s *Session) close(code Code, reason string) error {
 	default:
 	}
 	return s.link.Close(context.Background(), code, reason)
+}
+
+// Rekey gives the channel new keys, which depend on a KEM share made after the
+// call, and returns when both sides use them. Sessions do so every Limits.Rekey by
+// themselves. At a responder it asks for them, and waits for what the initiator
+// does. The end of ctx ends the waiting only.
+func (s *Session) Rekey(ctx context.Context) error {
+	err := s.control.rekey.run(ctx, s.ended)
+	if err == errSessionEnded {
+		err = s.err
+	}
+	return err
 }
 
 // Done is closed when the session has ended.
