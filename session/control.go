@@ -8,11 +8,12 @@ import (
 )
 
 // control is the session's own source of frames, beside those of the streams:
-// AUTH, and those of rekeys.
+// AUTH, CONTROL, and those of rekeys.
 type control struct {
 	verify   func(data, signature []byte) error
 	expected bool // the other side's header announced AUTH
 	rekey    rekey
+	inband   inband
 
 	mu   sync.Mutex // guards auth, which leaves by whoever writes
 	auth []byte     // the frame to be sent; nil: none, or it has left
@@ -27,6 +28,9 @@ func (c *control) Waiting() frame.Class {
 	c.mu.Lock()
 	auth := c.auth != nil
 	c.mu.Unlock()
+	if c.inband.waiting() {
+		return frame.Data
+	}
 	if auth || c.rekey.waiting() {
 		return frame.Control
 	}
@@ -38,13 +42,20 @@ func (c *control) Waiting() frame.Class {
 func (c *control) AppendFrames(dst []byte, room int, most frame.Class, _ uint64) ([]byte, frame.Class) {
 	start := len(dst)
 	dst = c.appendAuth(dst, room)
+	class := frame.Control
+	if most >= frame.Data {
+		before := len(dst)
+		if dst = c.inband.append(dst, room-(len(dst)-start)); len(dst) > before {
+			class = frame.Data
+		}
+	}
 	if most >= frame.Control {
 		dst = c.rekey.append(dst, room-(len(dst)-start))
 	}
 	if len(dst) == start {
 		return dst, frame.None
 	}
-	return dst, frame.Control
+	return dst, class
 }
 
 func (c *control) appendAuth(dst []byte, room int) []byte {
@@ -78,7 +89,7 @@ func (c *control) HandleFrame(typ uint64, b []byte, _ *framing.Buffer) ([]byte, 
 	case frame.TypeRekey, frame.TypeRekeyDone, frame.TypeRekeySwitch, frame.TypeRekeyAsk:
 		return c.rekey.handle(typ, b)
 	case frame.TypeControl:
-		return nil, frame.Violation(frame.CodeControl, "no CONTROL is served")
+		return c.inband.handle(b)
 	}
 	return frame.Skip(typ, b)
 }

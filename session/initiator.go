@@ -412,6 +412,7 @@ func (s *initiator) confirm(ctx context.Context) error {
 		peer:      s.response.offer,
 		limits:    s.Limits,
 		control:   c,
+		exchange:  exchangeSettings{inside(&s.network, s.Algorithms), expected, s.Holder, s.ServiceTokens},
 		log:       s.Log,
 		info: Info{
 			Entity:    expected,
@@ -444,7 +445,8 @@ func (s *initiator) keep(ctx context.Context) error {
 			return fmt.Errorf("session: pinning %q: %w", s.To, err)
 		}
 	}
-	if s.header.KeyResponse == nil || s.Holder == nil {
+	if s.header.KeyResponse == nil {
+		s.session.exchange.holds(s.held)
 		return nil
 	}
 	h := &token.Held{Token: s.header.KeyResponse.Token, Keys: s.header.KeyResult.Keys}
@@ -455,13 +457,11 @@ func (s *initiator) keep(ctx context.Context) error {
 		h.Self = entityauth.EntityOf(s.network.Self)
 		h.From = token.Origin{Issuer: s.header.Sender, Authenticated: true, Sentinel: true, CBOR: announcesCBOR(s.header)}
 	}
-	if err := s.Holder.Put(ctx, h); err != nil {
+	if err := s.session.exchange.keep(ctx, h, old); err != nil {
 		return err
 	}
-	if old == nil {
-		return nil
-	}
-	return s.Holder.Remove(ctx, old.Token)
+	s.session.exchange.schedule()
+	return nil
 }
 
 // erase drops the private keys, whatever the outcome (4.3.5).

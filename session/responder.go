@@ -384,6 +384,7 @@ func (s *responder) start(ctx context.Context) error {
 		peer:     s.request.offer,
 		limits:   s.Limits,
 		control:  c,
+		exchange: exchangeSettings{inside(s.Network, s.Algorithms), initiator, nil, s.ServiceTokens},
 		log:      s.Log,
 		info:     s.info(),
 	})
@@ -406,6 +407,7 @@ func (s *responder) confirm(ctx context.Context) error {
 	if k := s.spec.KeyResponse; k != nil {
 		t = k.Token
 	}
+	s.session.exchange.issues(t)
 	return s.Network.Issuer.Confirm(ctx, s.header.Sender, t.Serial, t.Sequence)
 }
 

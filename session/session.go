@@ -31,6 +31,7 @@ type Session struct {
 	id       channelID
 	epochs   *epochs // for attach and rekey; erased with the session's end
 	control  *control
+	exchange *exchange
 	exporter mslcrypto.Key
 	info     Info
 	addr     func() net.Addr // our own, of the connection
@@ -55,6 +56,7 @@ type setup struct {
 	own, peer offer
 	limits    Limits
 	control   *control
+	exchange  exchangeSettings
 	info      Info
 	log       *slog.Logger
 }
@@ -89,6 +91,8 @@ func newSession(s setup) (*Session, error) {
 		ended:    make(chan struct{}),
 	}
 	c := s.control
+	n.exchange = newExchange(n, s.exchange, &c.inband)
+	n.exchange.user = s.info.User
 	config := link.Config{
 		Initiator:    s.initiator,
 		Sealer:       sealer,
@@ -166,6 +170,7 @@ func (s *Session) onClose(err error) {
 		s.mux.Fail(s.err)
 		s.idle.stop()
 		s.control.rekey.stop()
+		s.exchange.stop()
 		s.epochs.erase()
 		s.exporter.Erase()
 		close(s.ended)
@@ -275,6 +280,7 @@ func (s *Session) Err() error {
 // Info says who is at the other side and how the session is doing.
 func (s *Session) Info() Info {
 	i := s.info
+	i.User = s.exchange.who()
 	i.RoundTrip = s.link.Stats().RoundTrip
 	return i
 }
