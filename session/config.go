@@ -54,6 +54,11 @@ type Initiator struct {
 	// together with trust on first use.
 	ClassicFallback bool
 
+	// ServiceTokens is told of service tokens that the responder sent inside the
+	// channel, after the Holder has them. It must not wait for the session. Nil:
+	// nobody is.
+	ServiceTokens func(*Session, []*token.ServiceToken)
+
 	// Log gets a line for each set-up that fails or ends. Nil: silent.
 	Log *slog.Logger
 }
@@ -122,6 +127,10 @@ type Responder struct {
 	// Timeout is how long an initiator may take for its header, and again for
 	// the record that confirms the set-up. Default 10 s.
 	Timeout time.Duration
+
+	// ServiceTokens is told of service tokens that an initiator sent inside its
+	// channel. It must not wait for the session. Nil: nobody is.
+	ServiceTokens func(*Session, []*token.ServiceToken)
 
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
@@ -227,6 +236,16 @@ type Limits struct {
 	// Idle is how long a session may have no streams before this side closes
 	// it with IDLE, and up to twice that: default 30 minutes, negative: for ever.
 	Idle time.Duration
+	// Rekey is how often the session gets new keys from a new KEM share:
+	// default an hour, negative: only by [Session.Rekey].
+	Rekey time.Duration
+}
+
+func (l Limits) rekey() time.Duration {
+	if l.Rekey == 0 {
+		return time.Hour
+	}
+	return l.Rekey
 }
 
 func (l Limits) idle() time.Duration {

@@ -10,7 +10,7 @@ import (
 // Info says who is at the other side of a session, and how it is protected.
 type Info struct {
 	Entity    token.Entity  // the other side, authenticated
-	User      token.User    // who is logged in; "" for none
+	User      token.User    // who is logged in, see [Session.Login]; "" for none
 	Suite     stream.Suite  // what seals the records
 	KEM       uint16        // HPKE's number of what gave the keys
 	Transport string        // the URL of the present connection; "" if it has none

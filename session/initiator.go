@@ -385,6 +385,14 @@ func (s *initiator) confirm(ctx context.Context) error {
 		return fmt.Errorf("%w: %q has a signing key and did not announce it", ErrAuth, s.To)
 	}
 	c := &control{verify: verifyAuth(ctx, &s.network, labelAuthR2I, s.epoch.th, expected), expected: s.response.auth}
+	network := s.network // which outlives the attempt
+	c.rekey.rekeySettings = rekeySettings{
+		network: &network,
+		kem:     s.kem(),
+		peer:    expected,
+		signs:   s.request.auth || s.held == nil && signs(&s.network, s.network.Self.Scheme()),
+		signed:  required || s.held == nil && signs(&s.network, expected.Scheme),
+	}
 	if s.request.auth {
 		var err error
 		if c.auth, err = makeAuth(ctx, &s.network, labelAuthI2R, s.epoch.th); err != nil {
@@ -404,6 +412,7 @@ func (s *initiator) confirm(ctx context.Context) error {
 		peer:      s.response.offer,
 		limits:    s.Limits,
 		control:   c,
+		exchange:  exchangeSettings{inside(&s.network, s.Algorithms), expected, s.Holder, s.ServiceTokens},
 		log:       s.Log,
 		info: Info{
 			Entity:    expected,
@@ -436,7 +445,8 @@ func (s *initiator) keep(ctx context.Context) error {
 			return fmt.Errorf("session: pinning %q: %w", s.To, err)
 		}
 	}
-	if s.header.KeyResponse == nil || s.Holder == nil {
+	if s.header.KeyResponse == nil {
+		s.session.exchange.holds(s.held)
 		return nil
 	}
 	h := &token.Held{Token: s.header.KeyResponse.Token, Keys: s.header.KeyResult.Keys}
@@ -447,13 +457,11 @@ func (s *initiator) keep(ctx context.Context) error {
 		h.Self = entityauth.EntityOf(s.network.Self)
 		h.From = token.Origin{Issuer: s.header.Sender, Authenticated: true, Sentinel: true, CBOR: announcesCBOR(s.header)}
 	}
-	if err := s.Holder.Put(ctx, h); err != nil {
+	if err := s.session.exchange.keep(ctx, h, old); err != nil {
 		return err
 	}
-	if old == nil {
-		return nil
-	}
-	return s.Holder.Remove(ctx, old.Token)
+	s.session.exchange.schedule()
+	return nil
 }
 
 // erase drops the private keys, whatever the outcome (4.3.5).

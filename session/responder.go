@@ -357,6 +357,14 @@ func (s *responder) start(ctx context.Context) error {
 		verify:   verifyAuth(ctx, s.Network, labelAuthI2R, s.epoch.th, initiator),
 		expected: resumed && s.request.auth,
 	}
+	initiatorSigns := signs(s.Network, initiator.Scheme)
+	c.rekey.rekeySettings = rekeySettings{
+		network: s.Network,
+		kem:     s.kem,
+		peer:    initiator,
+		signs:   signs(s.Network, s.Network.Self.Scheme()),
+		signed:  initiatorSigns && (!resumed || s.RequireAuth),
+	}
 	if s.response.auth {
 		var err error
 		if c.auth, err = makeAuth(ctx, s.Network, labelAuthR2I, s.epoch.th); err != nil {
@@ -376,6 +384,7 @@ func (s *responder) start(ctx context.Context) error {
 		peer:     s.request.offer,
 		limits:   s.Limits,
 		control:  c,
+		exchange: exchangeSettings{inside(s.Network, s.Algorithms), initiator, nil, s.ServiceTokens},
 		log:      s.Log,
 		info:     s.info(),
 	})
@@ -398,6 +407,7 @@ func (s *responder) confirm(ctx context.Context) error {
 	if k := s.spec.KeyResponse; k != nil {
 		t = k.Token
 	}
+	s.session.exchange.issues(t)
 	return s.Network.Issuer.Confirm(ctx, s.header.Sender, t.Serial, t.Sequence)
 }
 

@@ -29,7 +29,9 @@ type Session struct {
 	link     *link.Link
 	mux      *mux.Mux
 	id       channelID
-	epoch    *epoch // for attach and rekey; erased with the session's end
+	epochs   *epochs // for attach and rekey; erased with the session's end
+	control  *control
+	exchange *exchange
 	exporter mslcrypto.Key
 	info     Info
 	addr     func() net.Addr // our own, of the connection
@@ -54,6 +56,7 @@ type setup struct {
 	own, peer offer
 	limits    Limits
 	control   *control
+	exchange  exchangeSettings
 	info      Info
 	log       *slog.Logger
 }
@@ -79,7 +82,8 @@ func newSession(s setup) (*Session, error) {
 	in.Erase()
 	n := &Session{
 		id:       s.id,
-		epoch:    s.epoch,
+		epochs:   &epochs{newest: s.epoch},
+		control:  s.control,
 		exporter: s.exporter,
 		info:     s.info,
 		addr:     s.conn.LocalAddr,
@@ -87,6 +91,8 @@ func newSession(s setup) (*Session, error) {
 		ended:    make(chan struct{}),
 	}
 	c := s.control
+	n.exchange = newExchange(n, s.exchange, &c.inband)
+	n.exchange.user = s.info.User
 	config := link.Config{
 		Initiator:    s.initiator,
 		Sealer:       sealer,
@@ -125,6 +131,7 @@ func newSession(s setup) (*Session, error) {
 	})
 	config.Streams = n.mux
 	n.link = link.New(config)
+	c.rekey.init(s.initiator, n.link, n.epochs, s.limits.rekey())
 	n.watchIdle(s.limits.idle())
 	return n, n.link.Attach(s.conn, s.reader, s.prefix)
 }
@@ -162,7 +169,9 @@ func (s *Session) onClose(err error) {
 		s.err = err
 		s.mux.Fail(s.err)
 		s.idle.stop()
-		s.epoch.erase()
+		s.control.rekey.stop()
+		s.exchange.stop()
+		s.epochs.erase()
 		s.exporter.Erase()
 		close(s.ended)
 	})
@@ -241,6 +250,18 @@ func (s *Session) close(code Code, reason string) error {
 	return s.link.Close(context.Background(), code, reason)
 }
 
+// Rekey gives the channel new keys, which depend on a KEM share made after the
+// call, and returns when both sides use them. Sessions do so every Limits.Rekey by
+// themselves. At a responder it asks for them, and waits for what the initiator
+// does. The end of ctx ends the waiting only.
+func (s *Session) Rekey(ctx context.Context) error {
+	err := s.control.rekey.run(ctx, s.ended)
+	if err == errSessionEnded {
+		err = s.err
+	}
+	return err
+}
+
 // Done is closed when the session has ended.
 func (s *Session) Done() <-chan struct{} { return s.ended }
 
@@ -259,6 +280,7 @@ func (s *Session) Err() error {
 // Info says who is at the other side and how the session is doing.
 func (s *Session) Info() Info {
 	i := s.info
+	i.User = s.exchange.who()
 	i.RoundTrip = s.link.Stats().RoundTrip
 	return i
 }
