@@ -11,6 +11,7 @@ import (
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/transport"
 )
 
 // An Initiator says how this side begins sessions with one service or peer. It
@@ -59,8 +60,20 @@ type Initiator struct {
 	// nobody is.
 	ServiceTokens func(*Session, []*token.ServiceToken)
 
+	// Connect makes another connection for a session that has lost its own. at
+	// is where the responder says that this very server is reached: these are
+	// tried first, unless they protect less. Nil: what [Connect] was given, and
+	// without it a session ends with its connection.
+	Connect func(ctx context.Context, at []string) (transport.Conn, error)
+
+	// OnState is told of each change of a session's [State], in order. It must
+	// not wait for the session. Nil: nobody is.
+	OnState func(*Session, State)
+
 	// Log gets a line for each set-up that fails or ends. Nil: silent.
 	Log *slog.Logger
+
+	pause func(attempt int) time.Duration // before an attach; nil: the usual one
 }
 
 // Trust says who is expected to answer. Implementations may be called
@@ -132,8 +145,23 @@ type Responder struct {
 	// channel. It must not wait for the session. Nil: nobody is.
 	ServiceTokens func(*Session, []*token.ServiceToken)
 
+	// Retained is how many bytes of records may be kept for all sessions until
+	// they are acknowledged. If more are, new sessions end with their
+	// connections. Default 1 GiB.
+	Retained int64
+
+	// Moves is how often in 10 seconds a session may get another connection.
+	// Default 10.
+	Moves int
+
+	// OnState is told of each change of a session's [State], in order. It must
+	// not wait for the session. Nil: nobody is.
+	OnState func(*Session, State)
+
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
+
+	channels registry
 
 	mu          sync.Mutex
 	unconfirmed int

@@ -179,6 +179,9 @@ func (s *initiator) makeRequest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.Connect == nil {
+		o.durable = 0 // nobody could attach
+	}
 	s.request = &request{
 		versions: []int64{version},
 		suites:   s.Algorithms.suites(),
@@ -414,6 +417,10 @@ func (s *initiator) confirm(ctx context.Context) error {
 		control:   c,
 		exchange:  exchangeSettings{inside(&s.network, s.Algorithms), expected, s.Holder, s.ServiceTokens},
 		log:       s.Log,
+		onState:   s.OnState,
+		durable:   s.response.offer.durableTime(),
+		attacher:  s.Initiator,
+		at:        s.response.at,
 		info: Info{
 			Entity:    expected,
 			Suite:     s.response.suite,

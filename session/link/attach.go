@@ -61,6 +61,20 @@ func (l *Link) Detach() bool {
 	gone := l.gone
 	l.mu.Unlock()
 	l.broke(&LostError{errFenced})
+	return l.detached(gone)
+}
+
+// Lost waits, if the Link has lost its connection, until nobody reads or writes
+// it any more, and reports whether another can take its place. It is false
+// while there is a connection. It must not be called by a source or callback.
+func (l *Link) Lost() bool {
+	l.mu.Lock()
+	gone, lost := l.gone, l.state.detached()
+	l.mu.Unlock()
+	return lost && l.detached(gone)
+}
+
+func (l *Link) detached(gone chan struct{}) bool {
 	if gone != nil {
 		<-gone
 	}
