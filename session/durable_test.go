@@ -91,6 +91,11 @@ func (w *world) quickly() {
 	w.initiator.pause = func(n int) time.Duration { return min(time.Millisecond<<n, 50*time.Millisecond) }
 }
 
+// nowhere finds no other connection.
+func nowhere(context.Context, []string) (transport.Conn, error) {
+	return nil, errors.New("nowhere to connect to")
+}
+
 // dialAny begins a session whatever the network does to the set-up.
 func (w *world) dialAny(t testing.TB, connect func(context.Context) (transport.Conn, error), sessions <-chan *Session) (client, server *Session) {
 	t.Helper()

@@ -32,6 +32,7 @@ type input struct {
 // them were handled before.
 func (l *Link) read(r *framing.Reader, skip uint64) {
 	defer l.detach(r)
+	defer l.batchEnd()
 	if err := l.skip(r, skip); err != nil {
 		l.broke(l.lost(err))
 		return
@@ -79,7 +80,7 @@ func (l *Link) batchEnd() {
 	l.in.unhandled = 0
 	defer func() { l.in.asked = false }()
 	l.mu.Lock()
-	live := l.state == running
+	live := !l.state.ended()
 	wake := l.acks.due || l.pongWanted || l.pingWanted
 	if l.kept.count == 0 && !l.in.asked {
 		wake = true // at rest the writer's buffer goes back to the pool
@@ -174,7 +175,7 @@ func isStreams(typ uint64) bool {
 // for an ACK.
 func (l *Link) handleFrames(b []byte, buf *framing.Buffer) (asks bool, err error) {
 	l.mu.Lock()
-	ending := l.state != running
+	ending := l.state.ended() // what came before a loss still counts
 	l.mu.Unlock()
 	onlyAcks := true // until now
 	for len(b) > 0 {
@@ -242,7 +243,7 @@ func (l *Link) handleAck(n uint64) error {
 	}
 	l.meter.ack(l.kept.release(n), l.now(), l.limited)
 	l.live.attach(false)
-	live := l.state == running
+	live := !l.state.ended()
 	l.mu.Unlock()
 	if live {
 		l.cfg.Control.Acked(n)
