@@ -35,27 +35,33 @@ func signs(n *message.Network, name string) bool {
 
 // makeAuth makes our own frame.
 func makeAuth(ctx context.Context, n *message.Network, label string, th digest) ([]byte, error) {
-	scheme, ok := schemeOf(n, n.Self.Scheme())
-	if !ok {
-		return nil, mslerr.New(mslerr.EntityAuthFactoryNotFound, "%s", n.Self.Scheme())
-	}
-	c, err := scheme.Context(ctx, n.Self, entityauth.Policy{})
-	if err != nil {
-		return nil, err
-	}
-	signature, err := c.Sign(authText(label, th), framing.JSON)
-	if err != nil {
-		return nil, err
-	}
-	o, err := entityauth.Object(n.Self, framing.JSON)
-	if err != nil {
-		return nil, err
-	}
-	data, err := framing.JSON.Append(nil, o)
+	data, signature, err := sign(ctx, n, label, th)
 	if err != nil {
 		return nil, err
 	}
 	return frame.AppendAuth(nil, data, signature), nil
+}
+
+// sign signs label || th with our own key, and gives the entity authentication
+// data that goes with it.
+func sign(ctx context.Context, n *message.Network, label string, th digest) (data, signature []byte, err error) {
+	scheme, ok := schemeOf(n, n.Self.Scheme())
+	if !ok {
+		return nil, nil, mslerr.New(mslerr.EntityAuthFactoryNotFound, "%s", n.Self.Scheme())
+	}
+	c, err := scheme.Context(ctx, n.Self, entityauth.Policy{})
+	if err != nil {
+		return nil, nil, err
+	}
+	if signature, err = c.Sign(authText(label, th), framing.JSON); err != nil {
+		return nil, nil, err
+	}
+	o, err := entityauth.Object(n.Self, framing.JSON)
+	if err != nil {
+		return nil, nil, err
+	}
+	data, err = framing.JSON.Append(nil, o)
+	return data, signature, err
 }
 
 // verifyAuth checks a frame of the other side: it must be of the entity want,
@@ -63,25 +69,30 @@ func makeAuth(ctx context.Context, n *message.Network, label string, th digest) 
 func verifyAuth(ctx context.Context, n *message.Network, label string, th digest, want token.Entity) func(data, signature []byte) error {
 	ctx = context.WithoutCancel(ctx)
 	return func(data, signature []byte) error {
-		o, err := framing.Decode(data)
-		if err != nil {
-			return err
-		}
-		d, scheme, err := n.EntityAuth.Parse(o)
-		if err != nil {
-			return err
-		}
-		if entityauth.EntityOf(d) != want {
-			return fmt.Errorf("%w: signed by another entity", ErrAuth)
-		}
-		c, err := scheme.Context(ctx, d, n.EntityPolicy)
-		if err != nil {
-			return err
-		}
-		ok, err := c.Verify(authText(label, th), signature)
-		if err == nil && !ok {
-			err = fmt.Errorf("%w: the signature does not verify", ErrAuth)
-		}
+		return verifySignature(ctx, n, label, th, want, data, signature)
+	}
+}
+
+// verifySignature checks what sign made.
+func verifySignature(ctx context.Context, n *message.Network, label string, th digest, want token.Entity, data, signature []byte) error {
+	o, err := framing.Decode(data)
+	if err != nil {
 		return err
 	}
+	d, scheme, err := n.EntityAuth.Parse(o)
+	if err != nil {
+		return err
+	}
+	if entityauth.EntityOf(d) != want {
+		return fmt.Errorf("%w: signed by another entity", ErrAuth)
+	}
+	c, err := scheme.Context(ctx, d, n.EntityPolicy)
+	if err != nil {
+		return err
+	}
+	ok, err := c.Verify(authText(label, th), signature)
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: the signature does not verify", ErrAuth)
+	}
+	return err
 }

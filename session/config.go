@@ -12,6 +12,7 @@ import (
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
 	"github.com/mslgo/msl/session/classic"
+	"github.com/mslgo/msl/transport"
 )
 
 // An Initiator says how this side begins sessions with one service or peer. It
@@ -60,8 +61,25 @@ type Initiator struct {
 	// together with trust on first use.
 	ClassicFallback bool
 
+	// ServiceTokens is told of service tokens that the responder sent inside the
+	// channel, after the Holder has them. It must not wait for the session. Nil:
+	// nobody is.
+	ServiceTokens func(*Session, []*token.ServiceToken)
+
+	// Connect makes another connection for a session that has lost its own. at
+	// is where the responder says that this very server is reached: these are
+	// tried first, unless they protect less. Nil: what [Connect] was given, and
+	// without it a session ends with its connection.
+	Connect func(ctx context.Context, at []string) (transport.Conn, error)
+
+	// OnState is told of each change of a session's [State], in order. It must
+	// not wait for the session. Nil: nobody is.
+	OnState func(*Session, State)
+
 	// Log gets a line for each set-up that fails or ends. Nil: silent.
 	Log *slog.Logger
+
+	pause func(attempt int) time.Duration // before an attach; nil: the usual one
 }
 
 // Trust says who is expected to answer. Implementations may be called
@@ -129,8 +147,27 @@ type Responder struct {
 	// the record that confirms the set-up. Default 10 s.
 	Timeout time.Duration
 
+	// ServiceTokens is told of service tokens that an initiator sent inside its
+	// channel. It must not wait for the session. Nil: nobody is.
+	ServiceTokens func(*Session, []*token.ServiceToken)
+
+	// Retained is how many bytes of records may be kept for all sessions until
+	// they are acknowledged. If more are, new sessions end with their
+	// connections. Default 1 GiB.
+	Retained int64
+
+	// Moves is how often in 10 seconds a session may get another connection.
+	// Default 10.
+	Moves int
+
+	// OnState is told of each change of a session's [State], in order. It must
+	// not wait for the session. Nil: nobody is.
+	OnState func(*Session, State)
+
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
+
+	channels registry
 
 	mu          sync.Mutex
 	unconfirmed int
@@ -233,6 +270,16 @@ type Limits struct {
 	// Idle is how long a session may have no streams before this side closes
 	// it with IDLE, and up to twice that: default 30 minutes, negative: for ever.
 	Idle time.Duration
+	// Rekey is how often the session gets new keys from a new KEM share:
+	// default an hour, negative: only by [Session.Rekey].
+	Rekey time.Duration
+}
+
+func (l Limits) rekey() time.Duration {
+	if l.Rekey == 0 {
+		return time.Hour
+	}
+	return l.Rekey
 }
 
 func (l Limits) idle() time.Duration {

@@ -8,10 +8,12 @@ import (
 )
 
 // control is the session's own source of frames, beside those of the streams:
-// AUTH, and what is said of the frames that this side does not serve.
+// AUTH, CONTROL, and those of rekeys.
 type control struct {
 	verify   func(data, signature []byte) error
 	expected bool // the other side's header announced AUTH
+	rekey    rekey
+	inband   inband
 
 	mu   sync.Mutex // guards auth, which leaves by whoever writes
 	auth []byte     // the frame to be sent; nil: none, or it has left
@@ -24,23 +26,47 @@ type control struct {
 // Waiting implements link.Source.
 func (c *control) Waiting() frame.Class {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.auth != nil {
+	auth := c.auth != nil
+	c.mu.Unlock()
+	if c.inband.waiting() {
+		return frame.Data
+	}
+	if auth || c.rekey.waiting() {
 		return frame.Control
 	}
 	return frame.None
 }
 
-// AppendFrames implements link.Source. AUTH stands in the first record.
-func (c *control) AppendFrames(dst []byte, room int, _ frame.Class, _ uint64) ([]byte, frame.Class) {
+// AppendFrames implements link.Source. AUTH stands in the first record; a change
+// of keys ends a record.
+func (c *control) AppendFrames(dst []byte, room int, most frame.Class, _ uint64) ([]byte, frame.Class) {
+	start := len(dst)
+	dst = c.appendAuth(dst, room)
+	class := frame.Control
+	if most >= frame.Data {
+		before := len(dst)
+		if dst = c.inband.append(dst, room-(len(dst)-start)); len(dst) > before {
+			class = frame.Data
+		}
+	}
+	if most >= frame.Control {
+		dst = c.rekey.append(dst, room-(len(dst)-start))
+	}
+	if len(dst) == start {
+		return dst, frame.None
+	}
+	return dst, class
+}
+
+func (c *control) appendAuth(dst []byte, room int) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.auth == nil || len(c.auth) > room {
-		return dst, frame.None
+		return dst
 	}
 	dst = append(dst, c.auth...)
 	c.auth = nil
-	return dst, frame.Control
+	return dst
 }
 
 // HandleFrame implements link.Source.
@@ -58,11 +84,12 @@ func (c *control) HandleFrame(typ uint64, b []byte, _ *framing.Buffer) ([]byte, 
 			return nil, frame.Violation(frame.CodeAuth, "AUTH is not the other side's")
 		}
 		c.verified = true
+		c.rekey.signed = true // it has a signing key
 		return rest, nil
 	case frame.TypeRekey, frame.TypeRekeyDone, frame.TypeRekeySwitch, frame.TypeRekeyAsk:
-		return nil, frame.Violation(frame.CodeKeys, "no rekey is under way")
+		return c.rekey.handle(typ, b)
 	case frame.TypeControl:
-		return nil, frame.Violation(frame.CodeControl, "no CONTROL is served")
+		return c.inband.handle(b)
 	}
 	return frame.Skip(typ, b)
 }

@@ -80,8 +80,8 @@ func TestAuthFrame(t *testing.T) {
 	}
 }
 
-// Frames that this side does not serve close the channel with their own code.
-func TestUnservedFrames(t *testing.T) {
+// Frames that have no place close the channel with their own code.
+func TestMisplacedFrames(t *testing.T) {
 	for _, f := range []struct {
 		name  string
 		frame []byte
@@ -91,7 +91,7 @@ func TestUnservedFrames(t *testing.T) {
 		{"REKEY_DONE", frame.AppendRekeyDone(nil, frame.RekeyDone{Epoch: 1}), frame.CodeKeys},
 		{"REKEY_SWITCH", frame.AppendRekeySwitch(nil, 1), frame.CodeKeys},
 		{"REKEY_ASK", frame.AppendRekeyAsk(nil), frame.CodeKeys},
-		{"CONTROL", frame.AppendControl(nil, frame.ControlPart{Fin: true, Data: []byte("{}")}), frame.CodeControl},
+		{"CONTROL", frame.AppendControl(nil, frame.ControlPart{Fin: true, Response: true, Data: []byte("{}")}), frame.CodeControl},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			w := newWorld(t)

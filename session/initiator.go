@@ -205,6 +205,9 @@ func (s *initiator) makeRequest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.Connect == nil {
+		o.durable = 0 // nobody could attach
+	}
 	s.request = &request{
 		versions: []int64{version},
 		suites:   s.Algorithms.suites(),
@@ -411,6 +414,14 @@ func (s *initiator) confirm(ctx context.Context) error {
 		return fmt.Errorf("%w: %q has a signing key and did not announce it", ErrAuth, s.To)
 	}
 	c := &control{verify: verifyAuth(ctx, &s.network, labelAuthR2I, s.epoch.th, expected), expected: s.response.auth}
+	network := s.network // which outlives the attempt
+	c.rekey.rekeySettings = rekeySettings{
+		network: &network,
+		kem:     s.kem(),
+		peer:    expected,
+		signs:   s.request.auth || s.held == nil && signs(&s.network, s.network.Self.Scheme()),
+		signed:  required || s.held == nil && signs(&s.network, expected.Scheme),
+	}
 	if s.request.auth {
 		var err error
 		if c.auth, err = makeAuth(ctx, &s.network, labelAuthI2R, s.epoch.th); err != nil {
@@ -430,7 +441,12 @@ func (s *initiator) confirm(ctx context.Context) error {
 		peer:      s.response.offer,
 		limits:    s.Limits,
 		control:   c,
+		exchange:  exchangeSettings{inside(&s.network, s.Algorithms), expected, s.Holder, s.ServiceTokens},
 		log:       s.Log,
+		onState:   s.OnState,
+		durable:   s.response.offer.durableTime(),
+		attacher:  s.Initiator,
+		at:        s.response.at,
 		info: Info{
 			Entity:    expected,
 			Suite:     s.response.suite,
@@ -462,7 +478,8 @@ func (s *initiator) keep(ctx context.Context) error {
 			return fmt.Errorf("session: pinning %q: %w", s.To, err)
 		}
 	}
-	if s.header.KeyResponse == nil || s.Holder == nil {
+	if s.header.KeyResponse == nil {
+		s.session.exchange.holds(s.held)
 		return nil
 	}
 	h := &token.Held{Token: s.header.KeyResponse.Token, Keys: s.header.KeyResult.Keys}
@@ -473,14 +490,12 @@ func (s *initiator) keep(ctx context.Context) error {
 		h.Self = entityauth.EntityOf(s.network.Self)
 		h.From = token.Origin{Issuer: s.header.Sender, Authenticated: true, Sentinel: true, CBOR: announcesCBOR(s.header)}
 	}
-	if err := s.Holder.Put(ctx, h); err != nil {
+	if err := s.session.exchange.keep(ctx, h, old); err != nil {
 		return err
 	}
 	s.kept = h.Token
-	if old == nil {
-		return nil
-	}
-	return s.Holder.Remove(ctx, old.Token)
+	s.session.exchange.schedule()
+	return nil
 }
 
 // erase drops the private keys, and gives the slot back, whatever the outcome (4.3.5).

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
@@ -342,6 +343,8 @@ func (f offer) validate() error {
 	}
 	return nil
 }
+
+func (f offer) durableTime() time.Duration { return time.Duration(f.durable) * time.Second }
 
 // A parser reads members and keeps the first failure.
 type parser struct {

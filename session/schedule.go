@@ -35,6 +35,8 @@ const (
 	labelAttachR2I    = "msl channel 1 attach r2i"
 	labelAttachClosed = "msl channel 1 attach closed"
 	labelRekeyOffer   = "msl channel 1 rekey offer"
+	labelRekeyI2R     = "msl channel 1 rekey i2r"
+	labelRekeyR2I     = "msl channel 1 rekey r2i"
 )
 
 // digest is a SHA-256: of header bytes, or of a transcript.

@@ -29,10 +29,16 @@ type Session struct {
 	link     *link.Link
 	mux      *mux.Mux
 	id       channelID
-	epoch    *epoch // for attach and rekey; erased with the session's end
+	epochs   *epochs // for attach and rekey; erased with the session's end
+	control  *control
+	exchange *exchange
 	exporter mslcrypto.Key
 	info     Info
-	addr     func() net.Addr // our own, of the connection
+	log      *slog.Logger
+
+	presence
+	reattacher *reattacher // of a durable session that we began
+	channels   *registry   // of a durable session that the other side began
 
 	idle   idleWatch
 	proved chan error // takes one value: what the first record proved
@@ -54,8 +60,15 @@ type setup struct {
 	own, peer offer
 	limits    Limits
 	control   *control
+	exchange  exchangeSettings
 	info      Info
 	log       *slog.Logger
+	onState   func(*Session, State)
+
+	durable  time.Duration
+	attacher *Initiator // who may attach again, at the addresses at; nil: the other side
+	at       []string
+	channels *registry // of the responder
 }
 
 // newSession starts the channel on its connection: the first record leaves,
@@ -79,14 +92,21 @@ func newSession(s setup) (*Session, error) {
 	in.Erase()
 	n := &Session{
 		id:       s.id,
-		epoch:    s.epoch,
+		epochs:   &epochs{newest: s.epoch},
+		control:  s.control,
 		exporter: s.exporter,
 		info:     s.info,
-		addr:     s.conn.LocalAddr,
+		log:      s.log,
 		proved:   make(chan error, 1),
 		ended:    make(chan struct{}),
 	}
+	n.presence.conn.Store(&s.conn)
+	if s.onState != nil {
+		n.presence.tell = func(to State) { s.onState(n, to) }
+	}
 	c := s.control
+	n.exchange = newExchange(n, s.exchange, &c.inband)
+	n.exchange.user = s.info.User
 	config := link.Config{
 		Initiator:    s.initiator,
 		Sealer:       sealer,
@@ -97,6 +117,7 @@ func newSession(s setup) (*Session, error) {
 		Retain:       s.own.retain,
 		RetainMax:    s.limits.RetainMax,
 		PeerRetain:   s.peer.retain,
+		Durable:      s.durable,
 		Logger:       s.log,
 		OnOpened: func() {
 			if err := c.firstRecord(); err != nil {
@@ -105,7 +126,12 @@ func newSession(s setup) (*Session, error) {
 			}
 			n.prove(nil)
 		},
+		OnLost:  n.onLost,
 		OnClose: n.onClose,
+		OnDone:  n.onDone,
+	}
+	if s.durable > 0 && s.channels != nil {
+		config.Account = &s.channels.retained
 	}
 	n.mux = mux.New(mux.Config{
 		Initiator:      s.initiator,
@@ -120,13 +146,30 @@ func newSession(s setup) (*Session, error) {
 		PeerWindow:     uint64(s.peer.window),
 		PeerCredit:     uint64(s.peer.credit),
 		PeerMaxStreams: uint64(s.peer.streams),
-		LocalAddr:      s.conn.LocalAddr,
-		RemoteAddr:     s.conn.RemoteAddr,
+		LocalAddr:      func() net.Addr { return n.connection().LocalAddr() },
+		RemoteAddr:     func() net.Addr { return n.connection().RemoteAddr() },
 	})
 	config.Streams = n.mux
 	n.link = link.New(config)
+	c.rekey.init(s.initiator, n.link, n.epochs, s.limits.rekey())
+	if s.durable > 0 {
+		if s.attacher != nil {
+			n.reattacher = newReattacher(n, s.attacher, s.at)
+		} else {
+			n.channels = s.channels
+			n.channels.add(n, s.info.Entity, s.durable) // before anybody can attach
+		}
+	}
 	n.watchIdle(s.limits.idle())
 	return n, n.link.Attach(s.conn, s.reader, s.prefix)
+}
+
+// proveByAttach confirms a set-up by a proof of its keys (channel set-up 4.6.7),
+// unless its first record has more to prove.
+func (s *Session) proveByAttach() {
+	if !s.control.expected {
+		s.prove(nil)
+	}
 }
 
 // prove tells what the first record proved; only the first word counts.
@@ -162,9 +205,11 @@ func (s *Session) onClose(err error) {
 		s.err = err
 		s.mux.Fail(s.err)
 		s.idle.stop()
-		s.epoch.erase()
+		s.control.rekey.stop()
+		s.exchange.stop()
 		s.exporter.Erase()
 		close(s.ended)
+		s.presence.set(finalState(err))
 	})
 	s.prove(err)
 }
@@ -235,10 +280,34 @@ func (s *Session) close(code Code, reason string) error {
 	select {
 	case <-s.ended:
 		<-s.link.Done()
+		s.wait()
 		return nil
 	default:
 	}
-	return s.link.Close(context.Background(), code, reason)
+	err := s.link.Close(context.Background(), code, reason)
+	if err == nil {
+		s.wait()
+	}
+	return err
+}
+
+// wait waits for the goroutines of a session that is over.
+func (s *Session) wait() {
+	if s.reattacher != nil {
+		s.reattacher.runs.Wait()
+	}
+}
+
+// Rekey gives the channel new keys, which depend on a KEM share made after the
+// call, and returns when both sides use them. Sessions do so every Limits.Rekey by
+// themselves. At a responder it asks for them, and waits for what the initiator
+// does. The end of ctx ends the waiting only.
+func (s *Session) Rekey(ctx context.Context) error {
+	err := s.control.rekey.run(ctx, s.ended)
+	if err == errSessionEnded {
+		err = s.err
+	}
+	return err
 }
 
 // Done is closed when the session has ended.
@@ -259,6 +328,11 @@ func (s *Session) Err() error {
 // Info says who is at the other side and how the session is doing.
 func (s *Session) Info() Info {
 	i := s.info
+	i.User = s.exchange.who()
 	i.RoundTrip = s.link.Stats().RoundTrip
+	i.Transport = s.connection().URL()
+	s.presence.mu.Lock()
+	i.Reconnects = s.presence.reconnects
+	s.presence.mu.Unlock()
 	return i
 }

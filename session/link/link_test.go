@@ -27,7 +27,7 @@ func random(n int) []byte {
 }
 
 func TestBothWays(t *testing.T) {
-	for _, durable := range []bool{true, false} {
+	for _, durable := range []time.Duration{time.Minute, 0} {
 		t.Run(fmt.Sprint("durable ", durable), func(t *testing.T) {
 			a, b := connect(t, func(_ bool, c *Config) { c.Durable = durable })
 			p := random(3 << 20)

@@ -1,0 +1,430 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/mslerr"
+	"github.com/mslgo/msl/protocol/entityauth"
+	"github.com/mslgo/msl/protocol/keyx"
+	"github.com/mslgo/msl/protocol/message"
+	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/protocol/userauth"
+)
+
+// errNoAnswer is what is wrong with an answer that the channel ends for.
+var errNoAnswer = errors.New("session: not a proper answer")
+
+// exchangeSettings is what a set-up settled for the messages inside its channel.
+type exchangeSettings struct {
+	network *message.Network
+	peer    token.Entity
+	holder  token.Holder // of what the other side issues to us; nil: the session alone keeps it
+	tokens  func(*Session, []*token.ServiceToken)
+}
+
+// An exchange sends and answers the MSL messages inside a channel.
+type exchange struct {
+	exchangeSettings
+	session *Session
+	inband  *inband
+	ctx     context.Context // ends with the session
+	cancel  context.CancelFunc
+	turn    chan struct{} // has one element while a request is unanswered
+
+	mu     sync.Mutex // guards all below
+	held   []*token.Held
+	uit    *token.UserIDToken
+	local  string             // name under which uit is held
+	user   token.User         // who is logged in
+	issued *token.MasterToken // the newest that the other side has from us
+	last   time.Time          // of our last request
+	timer  *time.Timer        // of the next renewal; nil: none
+	pause  time.Duration      // after a renewal that brought nothing
+	ended  bool
+}
+
+func newExchange(s *Session, settings exchangeSettings, c *inband) *exchange {
+	x := &exchange{exchangeSettings: settings, session: s, inband: c, turn: make(chan struct{}, 1)}
+	x.ctx, x.cancel = context.WithCancel(context.Background())
+	c.init(func(request []byte) { go x.serve(request) })
+	return x
+}
+
+// inside is the network for messages inside a channel: keys come from HPKE.
+func inside(n *message.Network, a Algorithms) *message.Network {
+	c := *n
+	c.KeyExchange = keyx.Schemes{keyx.HPKE{KEMs: a.kems()}}
+	return &c
+}
+
+// issues notes the newest token that the other side has from us.
+func (x *exchange) issues(t *token.MasterToken) {
+	x.mu.Lock()
+	x.issued = t
+	x.mu.Unlock()
+}
+
+func (x *exchange) stop() {
+	x.cancel()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.ended = true
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+}
+
+func (x *exchange) who() token.User {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.user
+}
+
+// keep puts h in the place of older: in memory first, as the other side may use
+// it from now on.
+func (x *exchange) keep(ctx context.Context, h, older *token.Held) error {
+	x.remember(h)
+	if x.holder == nil {
+		return nil
+	}
+	if err := x.holder.Put(ctx, h); err != nil || older == nil {
+		return err
+	}
+	return x.holder.Remove(ctx, older.Token)
+}
+
+// remember keeps the newest two tokens: the other side may have sent under the
+// older one before it knew.
+func (x *exchange) remember(h *token.Held) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.held = append(x.held, h)
+	if n := len(x.held); n > 2 {
+		x.held = x.held[n-2:]
+	}
+}
+
+// newest is the token to send under, nil if there is none: another session may
+// have renewed it.
+func (x *exchange) newest(ctx context.Context) (*token.Held, error) {
+	if x.holder != nil {
+		h, err := x.holder.Newest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if h != nil && h.From.Issuer == x.peer && h.From.Authenticated {
+			return h, nil
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.held) == 0 {
+		return nil, nil
+	}
+	return x.held[len(x.held)-1], nil
+}
+
+// userID is the user's token, if it is bound to the master token of h.
+func (x *exchange) userID(h *token.Held) *token.UserIDToken {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.uit == nil || !x.uit.BoundTo(h.Token) {
+		return nil
+	}
+	return x.uit
+}
+
+// remembering finds the tokens of the session and then those of its holder.
+type remembering struct {
+	token.Holder
+	x *exchange
+}
+
+func (r remembering) Find(ctx context.Context, t *token.MasterToken) (*token.Held, error) {
+	r.x.mu.Lock()
+	for _, h := range r.x.held {
+		if h.Token.Equal(t) {
+			r.x.mu.Unlock()
+			return h, nil
+		}
+	}
+	r.x.mu.Unlock()
+	if r.Holder == nil {
+		return nil, nil
+	}
+	return r.Holder.Find(ctx, t)
+}
+
+// A letter is one request: what it says and what its answer must bring.
+type letter struct {
+	fresh       bool // under our entity authentication data, for a token that depends on no other
+	renew       bool // may bring new tokens
+	userID      *token.UserIDToken
+	credentials userauth.Data
+	local       string // who logs in; "" for nobody
+	tokens      []*token.ServiceToken
+}
+
+// request sends a letter and waits for its answer, or until ctx ends: the
+// exchange then goes on, since tokens that it brings are to be stored.
+func (x *exchange) request(ctx context.Context, l letter) error {
+	select {
+	case x.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-x.ctx.Done():
+		return x.session.Err()
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := x.perform(l)
+		<-x.turn
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if x.ctx.Err() != nil && err != nil {
+			<-x.session.ended // closed a moment later
+			return x.session.err
+		}
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (x *exchange) perform(l letter) error {
+	x.mu.Lock()
+	wait := time.Until(x.last.Add(requestPause))
+	x.mu.Unlock()
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-x.ctx.Done():
+			return x.ctx.Err()
+		}
+	}
+	under, err := x.under(l)
+	if err != nil {
+		return err
+	}
+	spec, open, err := x.spec(l, under)
+	if err != nil {
+		return err
+	}
+	defer keyx.Erase(open.Offers)
+	sealed, err := x.network.Seal(x.ctx, spec)
+	if err != nil {
+		return err
+	}
+	if len(sealed.Raw) > maxControl {
+		return &framing.LimitError{Limit: "size of a CONTROL message", Max: maxControl}
+	}
+	open.RequestID = &sealed.MessageID
+	x.inband.send(sealed.Raw, false)
+	x.session.link.Wake()
+	x.mu.Lock()
+	x.last = time.Now()
+	x.mu.Unlock()
+	var answer []byte
+	select {
+	case answer = <-x.inband.answers:
+	case <-x.ctx.Done():
+		return x.ctx.Err()
+	}
+	h, err := x.open(answer, open)
+	if err != nil {
+		return err
+	}
+	err = x.store(l, h, under)
+	x.schedule()
+	return err
+}
+
+// under is the token of a letter: what we hold, or as an issuer the newest of
+// the other side.
+func (x *exchange) under(l letter) (*token.Held, error) {
+	if l.fresh {
+		return nil, nil
+	}
+	h, err := x.newest(x.ctx)
+	if h != nil || err != nil {
+		return h, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.issued == nil || x.network.PeerToPeer {
+		return nil, nil
+	}
+	return &token.Held{Token: x.issued, Keys: x.issued.SessionKeys(), Self: x.peer}, nil
+}
+
+// spec is what a letter says.
+func (x *exchange) spec(l letter, under *token.Held) (spec message.HeaderSpec, open message.OpenOptions, err error) {
+	spec = message.HeaderSpec{
+		Under:        under,
+		Renewable:    l.renew,
+		Capabilities: x.network.Capabilities(),
+		Credentials:  l.credentials,
+		Tokens:       message.Tokens{UserID: l.userID, Service: l.tokens},
+	}
+	if u := l.userID; u != nil && (under == nil || !u.BoundTo(under.Token)) {
+		spec.Tokens.UserID = nil // of a master token that was replaced
+	}
+	open.Holder = remembering{x.holder, x}
+	due := l.fresh
+	if under == nil {
+		if x.network.Self == nil {
+			return spec, open, errors.New("session: neither a master token nor entity authentication data of our own")
+		}
+		self := entityauth.EntityOf(x.network.Self)
+		open.Parties = keyx.Parties{Requester: self, Identity: self.Identity}
+	} else {
+		if under.From.CBOR {
+			spec.Format, _ = framing.ByName("CBOR")
+		}
+		open.Parties = keyx.Parties{Identity: under.Self.Identity, Token: under.Token}
+		due = l.renew && under.Token.Renewable(now(x.network))
+	}
+	if due {
+		spec.KeyRequests, err = x.network.KeyExchange.Offer(x.ctx, open.Parties)
+		spec.Handshake = l.fresh
+		open.Offers = spec.KeyRequests
+	}
+	return spec, open, err
+}
+
+// open opens an answer. One that does not open, is not of the other side or has
+// no place in a channel ends that; an error header is the error.
+func (x *exchange) open(raw []byte, o message.OpenOptions) (*message.Header, error) {
+	h, err := x.network.Open(x.ctx, raw, o)
+	if e, ok := errors.AsType[*message.ErrorHeader](err); ok && e.Sender == x.peer && e.Answers {
+		return nil, e
+	}
+	switch {
+	case x.ctx.Err() != nil:
+		return nil, x.ctx.Err()
+	case err != nil:
+		x.violate("an answer that does not open")
+		return nil, fmt.Errorf("%w: %w", errNoAnswer, err)
+	case !x.fromPeer(h):
+		x.violate("an answer of somebody else")
+		return nil, errNoAnswer
+	case h.Channel != nil || h.Credentials != nil || len(h.KeyRequests) > 0:
+		x.violate("an answer with what only a request may have")
+		return nil, errNoAnswer
+	}
+	return h, nil
+}
+
+func (x *exchange) violate(reason string) { x.session.link.CloseWithError(controlViolation(reason)) }
+
+// fromPeer says whether the channel's other side sent h.
+func (x *exchange) fromPeer(h *message.Header) bool {
+	if h.Held != nil {
+		return h.Held.From.Issuer == x.peer
+	}
+	return h.Sender == x.peer
+}
+
+// store keeps what an answer brought.
+func (x *exchange) store(l letter, h *message.Header, under *token.Held) error {
+	if h.KeyResponse != nil {
+		older := under
+		n := &token.Held{Token: h.KeyResponse.Token, Keys: h.KeyResult.Keys}
+		if e := h.KeyResult.Exporter; e != nil {
+			e.Erase() // the channel's keys do not change
+		}
+		if under != nil {
+			n.Self, n.From = under.Self, under.From
+		} else {
+			var err error
+			if older, err = x.newest(x.ctx); err != nil {
+				return err
+			}
+			n.Self = entityauth.EntityOf(x.network.Self)
+			n.From = token.Origin{Issuer: x.peer, Authenticated: h.HeaderProtected, Sentinel: true, CBOR: announcesCBOR(h)}
+		}
+		if err := x.keep(x.ctx, n, older); err != nil {
+			return err
+		}
+		x.mu.Lock()
+		if x.uit != nil && !x.uit.BoundTo(n.Token) {
+			x.uit = nil
+		}
+		x.mu.Unlock()
+	}
+	own := h.Tokens
+	if x.network.PeerToPeer {
+		own = h.Peer
+	}
+	if err := x.storeUser(l, own.UserID); err != nil {
+		return err
+	}
+	return x.received(own.Service, h)
+}
+
+// storeUser keeps a user ID token: of a login, or renewed.
+func (x *exchange) storeUser(l letter, u *token.UserIDToken) error {
+	x.mu.Lock()
+	local := l.local
+	if local == "" {
+		local = x.local
+	}
+	switch {
+	case l.local != "" && u == nil:
+		x.mu.Unlock()
+		return mslerr.New(mslerr.UserIDTokenMasterTokenNull, "the other side gave no user ID token")
+	case u == nil || local == "" || u.Verified():
+		x.mu.Unlock()
+		return nil
+	}
+	x.uit, x.local, x.user = u, local, token.User(local)
+	x.mu.Unlock()
+	if x.holder == nil {
+		return nil
+	}
+	return x.holder.PutUserIDToken(x.ctx, local, u)
+}
+
+// received stores service tokens of the other side, or drops those that it wants
+// deleted, and hands all to the application.
+func (x *exchange) received(list []*token.ServiceToken, h *message.Header) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if x.holder != nil {
+		var kept []*token.ServiceToken
+		for _, s := range list {
+			if !s.Deleted() {
+				kept = append(kept, s)
+				continue
+			}
+			var mt *token.MasterToken
+			var uit *token.UserIDToken
+			if s.MasterTokenSerial != -1 {
+				mt = h.MasterToken
+			}
+			if s.UserIDTokenSerial != -1 {
+				uit = h.Tokens.UserID
+			}
+			if err := x.holder.RemoveServiceTokens(x.ctx, s.Name, mt, uit); err != nil {
+				return err
+			}
+		}
+		if err := x.holder.PutServiceTokens(x.ctx, kept); err != nil {
+			return err
+		}
+	}
+	if x.tokens != nil {
+		x.tokens(x.session, list)
+	}
+	return nil
+}
