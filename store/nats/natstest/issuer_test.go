@@ -1,0 +1,246 @@
+package natstest
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/mslgo/msl/mslerr"
+	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/store/nats"
+	"github.com/mslgo/msl/store/storetest"
+)
+
+var rounds = flag.Int("rounds", 100, "how often one message is sent to all servers at once")
+
+var alice = token.Entity{Scheme: "ED25519", Identity: "alice"}
+
+func open(t testing.TB, c *cluster, node int, config nats.Config) *nats.Store {
+	t.Helper()
+	s, err := nats.Open(t.Context(), c.dial(t, node), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestIssuer(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	var buckets atomic.Int32
+	storetest.TestIssuer(t, func(t *testing.T) token.Issuer {
+		return open(t, c, 0, nats.Config{Bucket: fmt.Sprint("issuer", buckets.Add(1))})
+	})
+}
+
+// The same non-replayable message is sent to all three servers at once, again and
+// again, and in mid-run the leading node of NATS is killed. No message is accepted
+// twice, and one that no server had to refuse for want of an answer is accepted
+// once. A server that stands at the node that was killed is reconnected to another.
+func TestNonReplayableOnce(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	var servers [nodes]*nats.Store
+	for i := range servers {
+		conn := c.dial(t, i, (i+1)%nodes, (i+2)%nodes)
+		var err error
+		if servers[i], err = nats.Open(t.Context(), conn, nats.Config{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serial, _, err := servers[0].Create(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := c.leader(t, nats.DefaultBucket)
+
+	unsure, accepted := 0, 0
+	for round := range *rounds {
+		var results [nodes]error
+		var done sync.WaitGroup
+		if round == *rounds/2 {
+			done.Go(func() { c.kill(victim) })
+		}
+		for i, s := range servers {
+			done.Go(func() {
+				results[i] = s.AcceptNonReplayable(t.Context(), "service", alice, serial, int64(round)+1)
+			})
+		}
+		done.Wait()
+		yes, failed := 0, 0
+		for _, err := range results {
+			_, refused := errors.AsType[*mslerr.Error](err)
+			switch {
+			case err == nil:
+				yes++
+			case !refused:
+				failed++
+				t.Logf("round %d: %v", round, err)
+			case !errors.Is(err, mslerr.MessageReplayed):
+				t.Errorf("round %d: %v", round, err)
+			}
+		}
+		if yes > 1 {
+			t.Fatalf("round %d: accepted %d times", round, yes)
+		}
+		if yes == 0 && failed == 0 {
+			t.Fatalf("round %d: accepted by nobody: %v", round, results)
+		}
+		accepted += yes
+		if failed > 0 {
+			unsure++
+		}
+	}
+	t.Logf("%d rounds, %d accepted, %d with an error of the store", *rounds, accepted, unsure)
+	if unsure > 5 {
+		t.Errorf("%d rounds with an error: the service is slow to recover", unsure)
+	}
+}
+
+// With most of the nodes gone nothing is accepted, and nobody is told otherwise.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	s := open(t, c, 0, nats.Config{Timeout: 2 * time.Second})
+	ctx := t.Context()
+	serial, _, err := s.Create(ctx, alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.kill(1)
+	c.kill(2)
+	for what, call := range map[string]func() error{
+		"AcceptNonReplayable": func() error { return s.AcceptNonReplayable(ctx, "service", alice, serial, 1) },
+		"Create":              func() error { _, _, err := s.Create(ctx, alice); return err },
+		"Renew":               func() error { _, err := s.Renew(ctx, alice, serial, 1); return err },
+		"RevokeEntity":        func() error { return s.RevokeEntity(ctx, alice) },
+	} {
+		t.Run(what, func(t *testing.T) { wantUnavailable(t, call()) })
+	}
+	c.kill(0)
+	t.Run("Revoked", func(t *testing.T) { wantUnavailable(t, s.Revoked(ctx, alice, serial, "", -1)) })
+}
+
+func wantUnavailable(t *testing.T, err error) {
+	t.Helper()
+	if _, ok := errors.AsType[*nats.UnavailableError](err); !ok {
+		t.Errorf("error %v", err)
+	}
+	if _, ok := errors.AsType[*mslerr.Error](err); ok {
+		t.Errorf("a store that did not answer gives a verdict: %v", err)
+	}
+}
+
+// A revocation at one server is seen by the others, and outlives all of them.
+func TestRevocationReachesAll(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	first, second := open(t, c, 0, nats.Config{}), open(t, c, 1, nats.Config{})
+	serial, _, err := first.Create(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.AcceptNonReplayable(t.Context(), "service", alice, serial, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.RevokeEntity(t.Context(), alice); err != nil {
+		t.Fatal(err)
+	}
+	third := open(t, c, 2, nats.Config{})
+	for _, s := range []*nats.Store{first, third} {
+		if err := s.Revoked(t.Context(), alice, serial, "", -1); !errors.Is(err, mslerr.MasterTokenIdentityRevoked) {
+			t.Error(err)
+		}
+		if err := s.AcceptNonReplayable(t.Context(), "service", alice, serial, 2); !errors.Is(err, mslerr.MasterTokenIdentityRevoked) {
+			t.Error(err)
+		}
+	}
+}
+
+// A bucket that would lose what it is told, or show it late, is not used.
+func TestUnfitBucket(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	conn := c.dial(t, 0)
+	js := newJetStream(t, conn)
+	for name, config := range map[string]jetstream.KeyValueConfig{
+		"direct":   {Replicas: 3},
+		"replicas": {Replicas: 1},
+		"memory":   {Replicas: 3, Storage: jetstream.MemoryStorage},
+		"expiring": {Replicas: 3, TTL: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config.Bucket = name
+			if _, err := js.CreateKeyValue(t.Context(), config); err != nil {
+				t.Fatal(err)
+			}
+			_, err := nats.Open(t.Context(), conn, nats.Config{Bucket: name})
+			if _, ok := errors.AsType[*nats.BucketError](err); !ok {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+	if _, err := nats.Open(t.Context(), conn, nats.Config{Bucket: "more.than a name"}); err == nil {
+		t.Error("a bucket without a valid name is opened")
+	}
+}
+
+// An operator may delete a record: then nothing is known of the entity, and it
+// has to authenticate again.
+func TestDeletedRecord(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	conn := c.dial(t, 0)
+	s, err := nats.Open(t.Context(), conn, nats.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, _, err := s.Create(t.Context(), alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := newJetStream(t, conn)
+	kv, err := js.KeyValue(t.Context(), nats.DefaultBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := kv.Keys(t.Context())
+	if err != nil || len(keys) != 1 {
+		t.Fatal(keys, err)
+	}
+	if err := kv.Delete(t.Context(), keys[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AcceptNonReplayable(t.Context(), "service", alice, serial, 1); !errors.Is(err, mslerr.MessageReplayedUnrecoverable) {
+		t.Fatal(err)
+	}
+	if serial, _, err = s.Create(t.Context(), alice); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AcceptNonReplayable(t.Context(), "service", alice, serial, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func BenchmarkAcceptNonReplayable(b *testing.B) {
+	c := startCluster(b)
+	s := open(b, c, 0, nats.Config{})
+	serial, _, err := s.Create(b.Context(), alice)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	id := int64(0)
+	for b.Loop() {
+		id++
+		if err := s.AcceptNonReplayable(b.Context(), "service", alice, serial, id); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
