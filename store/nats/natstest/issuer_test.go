@@ -2,9 +2,7 @@ package natstest
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,8 +14,6 @@ import (
 	"github.com/mslgo/msl/store/nats"
 	"github.com/mslgo/msl/store/storetest"
 )
-
-var rounds = flag.Int("rounds", 100, "how often one message is sent to all servers at once")
 
 var alice = token.Entity{Scheme: "ED25519", Identity: "alice"}
 
@@ -37,70 +33,6 @@ func TestIssuer(t *testing.T) {
 	storetest.TestIssuer(t, func(t *testing.T) token.Issuer {
 		return open(t, c, 0, nats.Config{Bucket: fmt.Sprint("issuer", buckets.Add(1))})
 	})
-}
-
-// The same non-replayable message is sent to all three servers at once, again and
-// again, and in mid-run the leading node of NATS is killed. No message is accepted
-// twice, and one that no server had to refuse for want of an answer is accepted
-// once. A server that stands at the node that was killed is reconnected to another.
-func TestNonReplayableOnce(t *testing.T) {
-	t.Parallel()
-	c := startCluster(t)
-	var servers [nodes]*nats.Store
-	for i := range servers {
-		conn := c.dial(t, i, (i+1)%nodes, (i+2)%nodes)
-		var err error
-		if servers[i], err = nats.Open(t.Context(), conn, nats.Config{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	serial, _, err := servers[0].Create(t.Context(), alice)
-	if err != nil {
-		t.Fatal(err)
-	}
-	victim := c.leader(t, nats.DefaultBucket)
-
-	unsure, accepted := 0, 0
-	for round := range *rounds {
-		var results [nodes]error
-		var done sync.WaitGroup
-		if round == *rounds/2 {
-			done.Go(func() { c.kill(victim) })
-		}
-		for i, s := range servers {
-			done.Go(func() {
-				results[i] = s.AcceptNonReplayable(t.Context(), "service", alice, serial, int64(round)+1)
-			})
-		}
-		done.Wait()
-		yes, failed := 0, 0
-		for _, err := range results {
-			_, refused := errors.AsType[*mslerr.Error](err)
-			switch {
-			case err == nil:
-				yes++
-			case !refused:
-				failed++
-				t.Logf("round %d: %v", round, err)
-			case !errors.Is(err, mslerr.MessageReplayed):
-				t.Errorf("round %d: %v", round, err)
-			}
-		}
-		if yes > 1 {
-			t.Fatalf("round %d: accepted %d times", round, yes)
-		}
-		if yes == 0 && failed == 0 {
-			t.Fatalf("round %d: accepted by nobody: %v", round, results)
-		}
-		accepted += yes
-		if failed > 0 {
-			unsure++
-		}
-	}
-	t.Logf("%d rounds, %d accepted, %d with an error of the store", *rounds, accepted, unsure)
-	if unsure > 5 {
-		t.Errorf("%d rounds with an error: the service is slow to recover", unsure)
-	}
 }
 
 // With most of the nodes gone nothing is accepted, and nobody is told otherwise.
