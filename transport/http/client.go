@@ -213,7 +213,7 @@ func (e *exchange) Close() error {
 	case <-e.done:
 		if e.response != nil && e.written.Load() {
 			defer time.AfterFunc(endTimeout, e.cancel).Stop()
-			io.CopyN(io.Discard, e.response.Body, 1)
+			_, _ = io.CopyN(io.Discard, e.response.Body, 1)
 		}
 	default:
 	}

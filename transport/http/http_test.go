@@ -366,7 +366,7 @@ func TestTimeouts(t *testing.T) {
 
 // A timeout is that of one Read or Write: time that passes elsewhere does not count.
 func TestTimeoutsAreNotLeftBehind(t *testing.T) {
-	const timeout = 200 * time.Millisecond
+	const timeout = 100 * time.Millisecond
 	h := &mslhttp.Handler{Timeout: timeout, Serve: func(_ context.Context, e transport.Exchange) error {
 		for _, text := range []string{"one", "two"} {
 			want(t, e, text)
