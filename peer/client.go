@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/mslgo/msl/protocol/entityauth"
@@ -14,6 +15,7 @@ import (
 	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/store"
 	"github.com/mslgo/msl/transport"
+	mslhttp "github.com/mslgo/msl/transport/http"
 )
 
 // A Client opens sessions with the servers of one service, and sends them
@@ -44,7 +46,8 @@ type Client struct {
 	Transports []transport.Transport
 	// TLS for wss. Nil: the system's roots.
 	TLS *tls.Config
-	// Exchangers carry requests, besides the Transports: http.
+	// Exchangers carry requests over what gives no connections, besides the
+	// Transports. Nil: http and https.
 	Exchangers []transport.Exchanger
 
 	// Limits of the sessions, Algorithms that may be used.
@@ -60,6 +63,7 @@ type Client struct {
 	mu      sync.Mutex
 	classic *classic.Party // see Do
 	slot    classic.Slot
+	http    mslhttp.Transport
 }
 
 // Dial connects to the service at one of the URLs, in order, and sets a session
@@ -70,7 +74,25 @@ func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, er
 	if err != nil {
 		return nil, err
 	}
-	return session.Connect(ctx, connect(urls, &transport.Options{Transports: c.Transports, TLS: c.TLS}), i)
+	return session.Connect(ctx, connect(urls, &transport.Options{Transports: c.transports(), TLS: c.TLS}), i)
+}
+
+// transports are those to dial with, and at their end one that says why http is
+// none of them.
+func (c *Client) transports() []transport.Transport {
+	list := c.Transports
+	if list == nil {
+		list = transport.Defaults()
+	}
+	return append(slices.Clip(list), &c.http)
+}
+
+// exchangers are those to send requests with.
+func (c *Client) exchangers() []transport.Exchanger {
+	if c.Exchangers == nil {
+		return []transport.Exchanger{&c.http}
+	}
+	return c.Exchangers
 }
 
 // NewSession sets a session up over a connection that was made otherwise. The

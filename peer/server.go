@@ -17,6 +17,7 @@ import (
 	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/store"
 	"github.com/mslgo/msl/transport"
+	mslhttp "github.com/mslgo/msl/transport/http"
 )
 
 // ErrServerClosed is what the serving calls return after Shutdown or Close.
@@ -143,11 +144,15 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	return s.serveConn(ctx, transport.NetConn(conn))
 }
 
-// ServeHTTP serves the channel over WebSocket beside whatever else a web server
-// does.
+// ServeHTTP serves the channel over WebSocket, and requests that are POSTed,
+// beside whatever else a web server does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.init(); err != nil {
 		http.Error(w, "the server is not configured", http.StatusInternalServerError)
+		return
+	}
+	if r.Method == http.MethodPost && s.Handler != nil {
+		(&mslhttp.Handler{Serve: s.ServeExchange}).ServeHTTP(w, r)
 		return
 	}
 	h := transport.WebSocketHandler{
