@@ -2,9 +2,11 @@ package http
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -130,10 +132,14 @@ func (e *incoming) Write(p []byte) (n int, err error) {
 	}
 	defer e.finish(&e.writing, e.control.SetWriteDeadline)
 	e.answered = true
-	if n, err = e.w.Write(p); err != nil {
-		return n, err
+	begun := time.Now()
+	if n, err = e.w.Write(p); err == nil {
+		err = e.control.Flush()
 	}
-	return n, e.control.Flush()
+	if err != nil && e.timeout > 0 && time.Since(begun) >= e.timeout {
+		err = fmt.Errorf("transport/http: %w: %w", os.ErrDeadlineExceeded, err) // HTTP/2 has its own word for it
+	}
+	return n, err
 }
 
 // CloseWrite does nothing: another message may follow in the same answer, which
