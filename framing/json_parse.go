@@ -1,8 +1,6 @@
 package framing
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -383,31 +381,4 @@ func integral(text string) (int64, bool) {
 	}
 	n, err := strconv.ParseInt(significant+strings.Repeat("0", zeros), 10, 64)
 	return n, err == nil
-}
-
-// plain counts the bytes at the beginning of d that stand for themselves in a
-// string: ASCII but quote, backslash and control characters. Payloads are long
-// strings of nothing else, so it looks at eight at a time.
-func plain(d []byte) int {
-	const (
-		lo = 0x0101010101010101
-		hi = 0x8080808080808080
-	)
-	i := 0
-	for ; i+8 <= len(d); i += 8 {
-		w := binary.LittleEndian.Uint64(d[i:])
-		quote, slash := w^(lo*'"'), w^(lo*'\\')
-		// x-lo &^ x has the top bit of the lowest byte that is 0; a borrow can
-		// only mark bytes above it, and the lowest mark is the one that counts.
-		marks := (w | (quote-lo)&^quote | (slash-lo)&^slash | (w-lo*0x20)&^w) & hi
-		if marks != 0 {
-			return i + bits.TrailingZeros64(marks)/8
-		}
-	}
-	for ; i < len(d); i++ {
-		if c := d[i]; c < 0x20 || c >= 0x80 || c == '"' || c == '\\' {
-			break
-		}
-	}
-	return i
 }
