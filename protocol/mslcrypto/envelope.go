@@ -163,7 +163,7 @@ func checkCipherSpec(s string) error {
 // openEnvelope reads version 1 for a context, whose peers know one code for all
 // that may be wrong with it.
 func openEnvelope(data []byte) (*Envelope, error) {
-	o, err := framing.Decode(data)
+	o, err := framing.DecodeShared(data)
 	if err == nil {
 		var e *Envelope
 		if e, err = parseEnvelope1(o); err == nil {
