@@ -43,6 +43,8 @@ type opener struct {
 	algorithms []compress.Algorithm
 	limit      int   // of the data of one chunk, decompressed
 	sequence   int64 // of the next chunk
+
+	plaintext []byte // of the last chunk; memory for the next
 }
 
 // A scratch is memory that is needed while a chunk is opened. There is one for
@@ -108,7 +110,7 @@ func (o *opener) open(dst []byte, s *scratch) (chunk, error) {
 	return c, nil
 }
 
-// unseal gives the object inside. It may share memory with s.
+// unseal gives the object inside, which shares memory with s and o.plaintext.
 func (o *opener) unseal(s *scratch) (framing.Object, error) {
 	object, err := framing.DecodeShared(s.object)
 	if err != nil {
@@ -128,11 +130,10 @@ func (o *opener) unseal(s *scratch) (framing.Object, error) {
 	if !ok {
 		return nil, mslerr.New(mslerr.PayloadVerificationFailed, "wrong signature of chunk %d", o.sequence)
 	}
-	plaintext, err := o.context.Decrypt(s.payload)
-	if err != nil {
+	if o.plaintext, err = mslcrypto.DecryptTo(o.context, o.plaintext, s.payload); err != nil {
 		return nil, err
 	}
-	inner, err := framing.DecodeShared(plaintext)
+	inner, err := framing.DecodeShared(o.plaintext)
 	if err != nil {
 		return nil, mslerr.Wrap(mslerr.ParseError, err)
 	}
