@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -134,9 +135,16 @@ func appendValue(b []byte, v slog.Value) []byte {
 }
 
 func appendString(b []byte, s string) []byte {
+	if strings.IndexFunc(s, special) < 0 {
+		b = append(b, '"')
+		b = append(b, s...)
+		return append(b, '"')
+	}
 	q, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // a string can always be written
 	}
 	return append(b, q...)
 }
+
+func special(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }

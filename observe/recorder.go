@@ -73,6 +73,7 @@ func (r *Recorder) SetUpFailed(code, reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ended = true
+	r.record(BytesRetained, "", -float64(r.traffic.Retained))
 	r.record(SetUpFailures, code, 1)
 	r.record(SetUpDuration, "failed", time.Since(r.begun).Seconds())
 	r.event(EventSetUpFailed, slog.String("code", code), slog.String("reason", reason), r.elapsed())
