@@ -236,6 +236,81 @@ func TestLossObserved(t *testing.T) {
 	ours.check(t, map[string]float64{"msl.connections.lost": 1, "msl.sessions.closed lost": 1, "msl.sessions.open": 0})
 }
 
+func TestReconnectObserved(t *testing.T) {
+	w := newWorld(t)
+	w.quickly()
+	var ours, theirs figures
+	var log trail
+	w.initiator.Observe = observe.Observer{Metrics: &ours, Events: &log}
+	w.responder.Observe.Metrics = &theirs
+	accepted := make(chan error, 10)
+	tries := 0
+	w.initiator.Connect = func(ctx context.Context, _ []string) (transport.Conn, error) {
+		if tries++; tries == 1 {
+			return nil, errors.New("not this time")
+		}
+		a, b := transport.Pipe()
+		go func() {
+			_, err := Accept(context.WithoutCancel(ctx), b, w.responder)
+			accepted <- err
+		}()
+		return a, nil
+	}
+	a, b := transport.Pipe()
+	client, server, err1, err2 := w.connect(t.Context(), a, b)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	defer end(client, server)
+	b.Close()
+	if err := <-accepted; err != ErrAttached {
+		t.Fatal(err)
+	}
+	converse(t, client, server)
+	if err := client.Rekey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	end(client, server)
+	ours.check(t, map[string]float64{
+		"msl.connections.lost": 1, "msl.reconnects failed": 1, "msl.reconnects attached": 1, "msl.key.changes rekey": 1,
+		"msl.sessions.open": 0, "msl.sessions.closed NO_ERROR": 1,
+	})
+	theirs.check(t, map[string]float64{
+		"msl.connections.lost": 1, "msl.reconnects attached": 1, "msl.key.changes rekey": 1,
+		"msl.sessions.opened first_contact": 1, "msl.sessions.open": 0, "msl.retained": 0, "msl.sessions.closed NO_ERROR": 1,
+	})
+	names := log.names()
+	for _, want := range []string{"connection:attach_failed not this time", "connection:attached 1", "key:rekeyed 1"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%q is not among %q", want, names)
+		}
+	}
+}
+
+// The key log has the secrets of every epoch, the same at both sides.
+func TestKeyLogOfRekeys(t *testing.T) {
+	w := newWorld(t)
+	var ours, theirs bytes.Buffer
+	w.initiator.KeyLog, w.responder.KeyLog = &ours, &theirs
+	client, server := w.sessions(t)
+	for range 2 {
+		if err := client.Rekey(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end(client, server)
+	labels := make(map[string]bool)
+	for line := range strings.Lines(ours.String()) {
+		labels[strings.Fields(line)[0]] = true
+		if strings.HasSuffix(line, strings.Repeat("0", 64)+"\n") {
+			t.Errorf("erased before it was written: %s", line)
+		}
+	}
+	if ours.String() != theirs.String() || len(labels) != 6 || !labels["MSL_R2I_SECRET_2"] {
+		t.Errorf("ours\n%stheirs\n%s", ours.String(), theirs.String())
+	}
+}
+
 // A capture of both directions is read with the key log and nothing else.
 func TestKeyLog(t *testing.T) {
 	w := newWorld(t)
