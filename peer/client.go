@@ -3,11 +3,13 @@ package peer
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
 	"sync"
 
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
@@ -56,6 +58,13 @@ type Client struct {
 
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
+
+	// Observe is told of figures and events of the sessions. The zero value:
+	// nobody is.
+	Observe observe.Observer
+	// KeyLog gets the secrets of every session: for finding faults, never in
+	// service; see [session.Initiator]. Nil: none.
+	KeyLog io.Writer
 
 	memory sync.Once
 	tokens token.Holders
@@ -119,6 +128,8 @@ func (c *Client) initiator() (*session.Initiator, error) {
 		Algorithms: c.Algorithms,
 		Slot:       &c.slot,
 		Log:        c.Log,
+		Observe:    c.Observe,
+		KeyLog:     c.KeyLog,
 	}, nil
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
@@ -87,6 +89,13 @@ type Server struct {
 
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
+
+	// Observe is told of figures and events of the sessions. The zero value:
+	// nobody is.
+	Observe observe.Observer
+	// KeyLog gets the secrets of every session: for finding faults, never in
+	// service; see [session.Initiator]. Nil: none.
+	KeyLog io.Writer
 
 	names []string // besides Service; a Node's own
 	node  *Node    // whose server this is; nil: a service's
@@ -215,6 +224,8 @@ func (s *Server) init() (err error) {
 			Limits:     s.Limits,
 			Algorithms: s.Algorithms,
 			Log:        s.Log,
+			Observe:    s.Observe,
+			KeyLog:     s.KeyLog,
 		}, s.Session, s.Handshakes, orDiscard(s.Log))
 	})
 	return s.failed

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
@@ -32,9 +33,10 @@ const maxHeader = 256 << 10
 // protocol *[mslerr.Error]; [ErrNoChannel], [ErrUntrusted] and [ErrAuth] can be
 // matched. One call is one attempt, see [Connect].
 func Dial(ctx context.Context, conn transport.Conn, i *Initiator) (*Session, error) {
-	s := initiator{Initiator: i, conn: conn}
+	s := initiator{Initiator: i, conn: conn, recorder: i.Observe.Session(observe.Initiator)}
 	defer s.erase()
 	err := guard(ctx, conn, s.setUp)
+	recordSetUp(s.recorder, s.session, err)
 	if err == nil {
 		return s.session, nil
 	}
@@ -80,8 +82,9 @@ func guard(ctx context.Context, conn transport.Conn, setUp func(context.Context)
 // initiator is the state of one attempt.
 type initiator struct {
 	*Initiator
-	conn   transport.Conn
-	reader *framing.Reader
+	conn     transport.Conn
+	reader   *framing.Reader
+	recorder *observe.Recorder
 
 	network  message.Network // with the key exchange schemes of this attempt
 	expected token.Entity    // zero: whoever answers first
@@ -109,17 +112,21 @@ type initiator struct {
 func (s *initiator) setUp(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		s.begin,
-		s.expect,         // 4.3.1: who may answer
-		s.chooseToken,    // 4.1.1
-		s.takeSlot,       // 4.1.1
-		s.makeRequest,    // 4.1.2 to 4.1.4
-		s.sendRequest,    //
-		s.readResponse,   // 4.3.1: it verifies, 4.3.2: its ID
+		s.expect,      // 4.3.1: who may answer
+		s.chooseToken, // 4.1.1
+		s.takeSlot,    // 4.1.1
+		s.makeRequest, // 4.1.2 to 4.1.4
+		s.sendRequest, //
+		done(s.recorder, "request sent"),
+		s.readResponse, // 4.3.1: it verifies, 4.3.2: its ID
+		done(s.recorder, "response opened"),
 		s.checkResponder, // 4.3.1
 		s.checkChannel,   // 4.3.2
 		s.deriveKeys,     // 4.3.3, 4.4
-		s.confirm,        // 4.3.3, 4.3.4
-		s.keep,           // 4.3.3: pin and token
+		done(s.recorder, "keys derived"),
+		s.confirm, // 4.3.3, 4.3.4
+		done(s.recorder, "confirmed"),
+		s.keep, // 4.3.3: pin and token
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -447,6 +454,8 @@ func (s *initiator) confirm(ctx context.Context) error {
 		durable:   s.response.offer.durableTime(),
 		attacher:  s.Initiator,
 		at:        s.response.at,
+		recorder:  s.recorder,
+		keyLog:    s.KeyLog,
 		info: Info{
 			Entity:    expected,
 			Suite:     s.response.suite,

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/session/frame"
 	"github.com/mslgo/msl/session/link"
@@ -41,6 +43,7 @@ type Session struct {
 	channels   *registry   // of a durable session that the other side began
 
 	idle   idleWatch
+	looks  lookout
 	proved chan error // takes one value: what the first record proved
 	ended  chan struct{}
 	once   sync.Once
@@ -69,6 +72,8 @@ type setup struct {
 	attacher *Initiator // who may attach again, at the addresses at; nil: the other side
 	at       []string
 	channels *registry // of the responder
+	recorder *observe.Recorder
+	keyLog   io.Writer
 }
 
 // newSession starts the channel on its connection: the first record leaves,
@@ -87,12 +92,13 @@ func newSession(s setup) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	logKeys(s.keyLog, s.id, s.epoch)
 	// The link has copies of its own.
 	out.Erase()
 	in.Erase()
 	n := &Session{
 		id:       s.id,
-		epochs:   &epochs{newest: s.epoch},
+		epochs:   &epochs{newest: s.epoch, begun: epochBegun(s.recorder, s.keyLog, s.id)},
 		control:  s.control,
 		exporter: s.exporter,
 		info:     s.info,
@@ -119,6 +125,7 @@ func newSession(s setup) (*Session, error) {
 		PeerRetain:   s.peer.retain,
 		Durable:      s.durable,
 		Logger:       s.log,
+		Recorder:     s.recorder,
 		OnOpened: func() {
 			if err := c.firstRecord(); err != nil {
 				n.link.CloseWithError(err) // tells onClose
@@ -148,6 +155,7 @@ func newSession(s setup) (*Session, error) {
 		PeerMaxStreams: uint64(s.peer.streams),
 		LocalAddr:      func() net.Addr { return n.connection().LocalAddr() },
 		RemoteAddr:     func() net.Addr { return n.connection().RemoteAddr() },
+		Recorder:       s.recorder,
 	})
 	config.Streams = n.mux
 	n.link = link.New(config)
@@ -161,6 +169,7 @@ func newSession(s setup) (*Session, error) {
 		}
 	}
 	n.watchIdle(s.limits.idle())
+	n.watchTraffic(s.recorder)
 	return n, n.link.Attach(s.conn, s.reader, s.prefix)
 }
 
@@ -207,6 +216,7 @@ func (s *Session) onClose(err error) {
 		s.idle.stop()
 		s.control.rekey.stop()
 		s.exchange.stop()
+		s.looks.end(s.err)
 		s.exporter.Erase()
 		close(s.ended)
 		s.presence.set(finalState(err))

@@ -256,7 +256,7 @@ func (s *Stream) closeWrite() {
 
 // abort ends the sending direction at once: what waits is dropped and
 // RESET_STREAM goes out. err is what writing returns from now on.
-func (s *Stream) abort(code frame.Code, err error) {
+func (s *Stream) abort(code frame.Code, err *StreamError) {
 	h := &s.send
 	next := h.state.next(sendAbort)
 	if next == h.state {
@@ -269,6 +269,7 @@ func (s *Stream) abort(code frame.Code, err error) {
 	s.m.unschedule(s)
 	s.m.endDeliveries(s, err)
 	if s.left {
+		s.m.config.Recorder.StreamReset(s.id, code, err.Remote)
 		s.m.addControl(s, controlReset)
 	} else {
 		s.m.forget(s)
