@@ -15,5 +15,6 @@ type Info struct {
 	KEM       uint16        // HPKE's number of what gave the keys
 	Transport string        // the URL of the present connection; "" if it has none
 	RoundTrip time.Duration // smoothed; 0 if not yet known
+	Early     bool          // at a responder: early data was accepted
 	Resumed   bool          // set up with a master token, not by first contact
 }

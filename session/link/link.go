@@ -74,6 +74,10 @@ type Config struct {
 	Sealer *stream.Sealer
 	Opener *stream.Opener
 
+	// Early opens early data, which comes before all other records and goes on
+	// in their numbers. Nil: early records are skipped.
+	Early *stream.Opener
+
 	// Control is the session's source, Streams the streams'. Control goes first.
 	Control, Streams Source
 
@@ -101,6 +105,8 @@ type Config struct {
 	// OnOpened is called once by the reading goroutine when the first record
 	// has been opened and handled: it confirms the keys.
 	OnOpened func()
+	// OnEarly is called once, likewise, for the first early record.
+	OnEarly func()
 	// OnClose is called once, when nothing more will be given to the sources
 	// and nothing asked of them: by CLOSE of either side or loss. It may be
 	// called while the last acknowledgements still travel, and must not wait
