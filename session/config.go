@@ -11,6 +11,8 @@ import (
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/session/classic"
+	"github.com/mslgo/msl/transport"
 )
 
 // An Initiator says how this side begins sessions with one service or peer. It
@@ -48,6 +50,11 @@ type Initiator struct {
 	// or learned the session keys, can then be the service (X11).
 	InsecureNoAuth bool
 
+	// Slot is the renewal slot towards To, shared with the requests of classic
+	// MSL and with other set-ups: of all that may bring a token, one is under way
+	// at a time. Nil: nobody else is asking.
+	Slot *classic.Slot
+
 	// ClassicFallback offers, at first contact, key exchanges that classic MSL
 	// knows. A responder that does not speak the channel then gives a
 	// [NoChannelError] with its answer, on which classic MSL can go on. Not
@@ -59,8 +66,20 @@ type Initiator struct {
 	// nobody is.
 	ServiceTokens func(*Session, []*token.ServiceToken)
 
+	// Connect makes another connection for a session that has lost its own. at
+	// is where the responder says that this very server is reached: these are
+	// tried first, unless they protect less. Nil: what [Connect] was given, and
+	// without it a session ends with its connection.
+	Connect func(ctx context.Context, at []string) (transport.Conn, error)
+
+	// OnState is told of each change of a session's [State], in order. It must
+	// not wait for the session. Nil: nobody is.
+	OnState func(*Session, State)
+
 	// Log gets a line for each set-up that fails or ends. Nil: silent.
 	Log *slog.Logger
+
+	pause func(attempt int) time.Duration // before an attach; nil: the usual one
 }
 
 // Trust says who is expected to answer. Implementations may be called
@@ -138,8 +157,23 @@ type Responder struct {
 	// channel. It must not wait for the session. Nil: nobody is.
 	ServiceTokens func(*Session, []*token.ServiceToken)
 
+	// Retained is how many bytes of records may be kept for all sessions until
+	// they are acknowledged. If more are, new sessions end with their
+	// connections. Default 1 GiB.
+	Retained int64
+
+	// Moves is how often in 10 seconds a session may get another connection.
+	// Default 10.
+	Moves int
+
+	// OnState is told of each change of a session's [State], in order. It must
+	// not wait for the session. Nil: nobody is.
+	OnState func(*Session, State)
+
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
+
+	channels registry
 
 	mu          sync.Mutex
 	unconfirmed int

@@ -13,8 +13,14 @@ import (
 // connect makes a connection for each. A responder that does not accept the held
 // token, or finds it expired, is tried once more by first contact (channel set-up
 // 4.8.2); the token is kept until that is confirmed. All else is the caller's to
-// decide, and its error that of [Dial].
+// decide, and its error that of [Dial]. The session calls connect again when it
+// loses its connection, unless i has a Connect of its own.
 func Connect(ctx context.Context, connect func(context.Context) (transport.Conn, error), i *Initiator) (*Session, error) {
+	if i.Connect == nil {
+		again := *i
+		again.Connect = func(ctx context.Context, _ []string) (transport.Conn, error) { return connect(ctx) }
+		i = &again
+	}
 	for {
 		conn, err := connect(ctx)
 		if err != nil {

@@ -310,7 +310,7 @@ func TestX5NoRejectionOfACopy(t *testing.T) {
 				if first == "rejected" {
 					order[0], order[1] = order[1], order[0]
 				}
-				recorded := record(t, w)
+				recorded := recordEarly(t, w)
 				if got := replay(t, order[0], recorded); got != earlyAnswer(first) {
 					t.Errorf("the first one says %q", got)
 				}
@@ -327,7 +327,7 @@ func TestX4EarlyDataAtAnotherService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := earlyWorld(t)
 		other := &Responder{Network: w.responder.Network, Names: []string{"another service"}, AcceptEarly: true}
-		recorded := record(t, w)
+		recorded := recordEarly(t, w)
 		if got := replay(t, other, recorded); got != "" {
 			t.Errorf("another service says %q", got)
 		}
@@ -337,8 +337,8 @@ func TestX4EarlyDataAtAnotherService(t *testing.T) {
 	})
 }
 
-// record gives a request and its early data, which nobody has seen.
-func record(t testing.TB, w *world) []byte {
+// recordEarly gives a request and its early data, which nobody has seen.
+func recordEarly(t testing.TB, w *world) []byte {
 	t.Helper()
 	a, b := transport.Pipe()
 	client, err := DialEarly(t.Context(), a, w.initiator)
@@ -422,7 +422,7 @@ func (c *claims) AcceptNonReplayable(ctx context.Context, service string, e toke
 // Replays to several servers of the service, at once.
 func TestEarlyDataAtMostOnce(t *testing.T) {
 	w := earlyWorld(t)
-	recorded := record(t, w)
+	recorded := recordEarly(t, w)
 	var executed, unknown atomic.Int64
 	var wg sync.WaitGroup
 	next := make(chan *Responder)
@@ -636,7 +636,11 @@ func TestEarlyFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := earlyWorld(t)
-				a, b := transport.Pipe()
+				hold := make(chan struct{})
+				a, b := middle(t, pass, func(n int, unit []byte) [][]byte {
+					<-hold
+					return pass(n, unit)
+				})
 				client, got := w.early(t, a, b)
 				e := client.early
 				e.mu.Lock()
@@ -647,6 +651,7 @@ func TestEarlyFrames(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				close(hold)
 				server := <-got
 				if s := server.session; s != nil {
 					server.err = nil

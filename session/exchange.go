@@ -129,6 +129,16 @@ func (x *exchange) newest(ctx context.Context) (*token.Held, error) {
 	return x.held[len(x.held)-1], nil
 }
 
+// userID is the user's token, if it is bound to the master token of h.
+func (x *exchange) userID(h *token.Held) *token.UserIDToken {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.uit == nil || !x.uit.BoundTo(h.Token) {
+		return nil
+	}
+	return x.uit
+}
+
 // remembering finds the tokens of the session and then those of its holder.
 type remembering struct {
 	token.Holder

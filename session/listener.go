@@ -35,7 +35,7 @@ func (l *listener) Close() error {
 	return nil
 }
 
-func (l *listener) Addr() net.Addr { return l.session.addr() }
+func (l *listener) Addr() net.Addr { return l.session.connection().LocalAddr() }
 
 // DialContext opens a stream for programs that dial, such as http.Transport and
 // gRPC. The names of network and address mean nothing here: at the other end is

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"os"
@@ -159,6 +160,7 @@ func (w *world) run(t *testing.T, m mutation, outcomes map[string]int) (size [2]
 			}
 		}
 		if err == nil && got != "right bytes" {
+			outcomes["wrong data"]++
 			t.Errorf("%+v: wrong bytes %q", m, got)
 		}
 		switch {
@@ -196,6 +198,10 @@ func (w *world) headerSizes(t *testing.T) (size [2]int) {
 	return size
 }
 
+// By default every byte is flipped once, and every 11th dropped, repeated and
+// swapped with the next; with -every that is done to each.
+var every = flag.Bool("every", false, "drop, repeat and swap every byte of a set-up, not one in 11")
+
 func TestEveryMutation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("thousands of set-ups")
@@ -217,10 +223,14 @@ func TestEveryMutation(t *testing.T) {
 			}
 			clear(outcomes)
 			headers := w.headerSizes(t)
+			stride := 11
+			if *every {
+				stride = 1
+			}
 			for _, kind := range []struct {
 				name   string
 				stride int
-			}{{"flip", 1}, {"drop", 11}, {"repeat", 11}, {"swap", 11}} {
+			}{{"flip", 1}, {"drop", stride}, {"repeat", stride}, {"swap", stride}} {
 				for direction := range 2 {
 					for offset := 0; offset < size[direction]; offset += kind.stride {
 						m := mutation{kind.name, direction == 1, offset}
@@ -238,6 +248,7 @@ func TestEveryMutation(t *testing.T) {
 				total += n
 				t.Logf("%5d %s", n, o)
 			}
+			t.Logf("%5d wrong data", outcomes["wrong data"])
 			t.Logf("%5d set-ups of %d and %d bytes", total, size[0], size[1])
 		})
 	}

@@ -19,7 +19,8 @@ import (
 )
 
 // Accept answers a set-up on conn, which it takes over unless it returns a
-// [ClassicError]. The end of ctx ends the set-up only. It returns when the
+// [ClassicError]. A connection that goes on with a living session, in place of
+// one that it lost, gives [ErrAttached]. The end of ctx ends the set-up only. It returns when the
 // initiator's first record was opened: before that nothing proves that the
 // set-up is not a replay, so no application sees it.
 //
@@ -36,7 +37,7 @@ func Accept(ctx context.Context, conn transport.Conn, r *Responder) (*Session, e
 	s.cancel = cancel
 	err := guard(ctx, conn, s.setUp)
 	var classic *ClassicError
-	if err == nil || errors.As(err, &classic) {
+	if err == nil || err == ErrAttached || errors.As(err, &classic) {
 		return s.session, err
 	}
 	abandon(s.conn, s.reader, s.epoch, s.session, err)
@@ -49,7 +50,8 @@ func Accept(ctx context.Context, conn transport.Conn, r *Responder) (*Session, e
 var (
 	errSlowHeader      error = timeoutError("session: the header did not come in time")
 	errSlowConfirm     error = timeoutError("session: the set-up was not confirmed in time")
-	errAnswered              = errors.New("session: no common version, suite or KEM")
+	errAnswered              = errors.New("session: nothing was set up")
+	errUnsupported           = errors.New("no common version, suite or KEM")
 	errTooManyUnproved       = errors.New("session: too many unconfirmed set-ups")
 )
 
@@ -98,13 +100,16 @@ func (s *responder) setUp(ctx context.Context) error {
 		s.checkName,    // 4.2.4
 		s.checkOrigin,  // 4.2.5
 		s.checkToken,   // 4.2.6
-		s.checkReplay,  // 4.2.3: rate limits
+		s.attachIfAsked,
+		s.checkReplay, // 4.2.3: rate limits
 		s.admit,
 		s.choose,   // 4.2.7
 		s.claim,    // 4.2.8
 		s.exchange, // 4.2.9
 	} {
-		if err := step(ctx); err != nil {
+		if err := step(ctx); err == ErrAttached {
+			return err
+		} else if err != nil {
 			return s.refuse(ctx, err)
 		}
 	}
@@ -149,7 +154,7 @@ func (s *responder) parseRequest(context.Context) (err error) {
 		// nothing that the ID would be one of (X13).
 		return mslerr.New(mslerr.ParseError, "early data without a non-replayable ID under a token, or the ID without early data")
 	}
-	return nil
+	return s.checkAttach()
 }
 
 // speaks says whether the request is of a version that we speak.
@@ -190,7 +195,7 @@ func (s *responder) checkOrigin(context.Context) error {
 	case s.request.issuer != self && !slices.Contains(s.Issuers, s.request.issuer):
 		return &mslerr.Error{Code: mslerr.MasterTokenUntrusted, Response: mslerr.EntityReauth, Detail: "the token is not from the issuer its holder believes"}
 	}
-	if s.RequireAuth && !s.request.auth && signs(s.Network, s.header.Sender.Scheme) {
+	if s.RequireAuth && s.request.attach == nil && !s.request.auth && signs(s.Network, s.header.Sender.Scheme) {
 		return &mslerr.Error{Code: mslerr.MasterTokenUntrusted, Response: mslerr.EntityReauth, Err: fmt.Errorf("%w: not announced", ErrAuth)}
 	}
 	return nil
@@ -200,13 +205,21 @@ func (s *responder) checkToken(ctx context.Context) error {
 	return s.Network.CheckMasterToken(ctx, s.header)
 }
 
+// attachIfAsked ends the set-up of a request that is an attach.
+func (s *responder) attachIfAsked(ctx context.Context) error {
+	if !s.speaks() || s.request.attach == nil {
+		return nil
+	}
+	return s.attach(ctx)
+}
+
 // checkReplay lets a repeated first contact cost no key exchange, and bounds
 // the set-ups that are not confirmed.
 func (s *responder) checkReplay(context.Context) error {
 	if s.header.MasterToken == nil && !s.first(s.header.Sender, s.header.MessageID) {
 		return &mslerr.Error{Code: mslerr.MessageReplayed, Response: mslerr.Fail, Detail: "first contact repeated"}
 	}
-	if !s.Responder.begin() {
+	if !s.begin() {
 		return &mslerr.Error{Code: mslerr.InternalException, Response: mslerr.TransientFailure, Err: errTooManyUnproved}
 	}
 	s.begun = true
@@ -237,7 +250,7 @@ func (s *responder) info() Info {
 
 // choose settles version, suite and where x comes from.
 func (s *responder) choose(ctx context.Context) error {
-	if !s.speaks() || s.request.attach != nil {
+	if !s.speaks() {
 		return s.unsupported(ctx)
 	}
 	var ok bool
@@ -250,25 +263,7 @@ func (s *responder) choose(ctx context.Context) error {
 // unsupported answers that nothing was set up: no common version, suite or KEM.
 // No token is issued with it.
 func (s *responder) unsupported(ctx context.Context) error {
-	return s.answerError(ctx, &response{versions: []int64{version}, err: setupUnsupported})
-}
-
-// answerError makes a response with an error in "channel", in place of an error
-// header: it is authenticated like any response.
-func (s *responder) answerError(ctx context.Context, r *response) error {
-	q := *s.header
-	q.Renewable = false
-	spec, err := s.Network.Respond(ctx, &q, message.RespondOptions{})
-	if err != nil {
-		return err
-	}
-	spec.Channel = r.object()
-	sealed, err := s.Network.Seal(ctx, spec)
-	if err != nil {
-		return err
-	}
-	s.sent = sealed
-	return errAnswered
+	return s.answerError(ctx, &response{versions: []int64{version}, err: setupUnsupported}, errUnsupported)
 }
 
 // exchange issues a token if one is due, and makes the channel's secret: by key
@@ -323,6 +318,9 @@ func (s *responder) answer(ctx context.Context) error {
 		return err
 	}
 	o.durable = min(o.durable, s.request.offer.durable)
+	if !s.channels.room(s.Retained) {
+		o.durable = 0
+	}
 	s.response.offer = o
 	s.response.at = s.At
 	s.response.early = s.earlyAnswer
@@ -390,6 +388,9 @@ func (s *responder) start(ctx context.Context) error {
 		control:  c,
 		exchange: exchangeSettings{inside(s.Network, s.Algorithms), initiator, nil, s.ServiceTokens},
 		log:      s.Log,
+		onState:  s.OnState,
+		durable:  s.response.offer.durableTime(),
+		channels: &s.channels,
 		info:     s.info(),
 	})
 	return err

@@ -35,7 +35,11 @@ type Session struct {
 	early    *earlyData // of DialEarly; nil otherwise
 	exporter mslcrypto.Key
 	info     Info
-	addr     func() net.Addr // our own, of the connection
+	log      *slog.Logger
+
+	presence
+	reattacher *reattacher // of a durable session that we began
+	channels   *registry   // of a durable session that the other side began
 
 	idle   idleWatch
 	proved chan error // takes one value: what the first record proved
@@ -63,6 +67,12 @@ type setup struct {
 	exchange  exchangeSettings
 	info      Info
 	log       *slog.Logger
+	onState   func(*Session, State)
+
+	durable  time.Duration
+	attacher *Initiator // who may attach again, at the addresses at; nil: the other side
+	at       []string
+	channels *registry // of the responder
 }
 
 // newShell makes what of a session does not need the keys. Until there is a
@@ -70,10 +80,10 @@ type setup struct {
 func newShell(s setup) *Session {
 	n := &Session{
 		info:   s.info,
-		addr:   s.conn.LocalAddr,
 		proved: make(chan error, 1),
 		ended:  make(chan struct{}),
 	}
+	n.presence.conn.Store(&s.conn)
 	n.mux = mux.New(mux.Config{
 		Initiator: s.initiator,
 		Wake: func() {
@@ -100,8 +110,8 @@ func newShell(s setup) *Session {
 		PeerWindow:     uint64(s.peer.window),
 		PeerCredit:     uint64(s.peer.credit),
 		PeerMaxStreams: uint64(s.peer.streams),
-		LocalAddr:      s.conn.LocalAddr,
-		RemoteAddr:     s.conn.RemoteAddr,
+		LocalAddr:      func() net.Addr { return n.connection().LocalAddr() },
+		RemoteAddr:     func() net.Addr { return n.connection().RemoteAddr() },
 	})
 	return n
 }
@@ -139,11 +149,15 @@ func newSession(s setup) (*Session, error) {
 	n.control = s.control
 	n.exporter = s.exporter
 	n.info = s.info
+	n.log = s.log
 	n.info.Early = s.opener != nil
+	if s.onState != nil {
+		n.presence.tell = func(to State) { s.onState(n, to) }
+	}
 	c := s.control
 	n.exchange = newExchange(n, s.exchange, &c.inband)
 	n.exchange.user = s.info.User
-	n.link = link.New(link.Config{
+	config := link.Config{
 		Initiator:    s.initiator,
 		Sealer:       sealer,
 		Opener:       opener,
@@ -155,6 +169,7 @@ func newSession(s setup) (*Session, error) {
 		Retain:       s.own.retain,
 		RetainMax:    s.limits.RetainMax,
 		PeerRetain:   s.peer.retain,
+		Durable:      s.durable,
 		Logger:       s.log,
 		OnOpened: func() {
 			if err := c.firstRecord(); err != nil {
@@ -164,14 +179,36 @@ func newSession(s setup) (*Session, error) {
 			n.prove(nil)
 		},
 		OnEarly: func() { n.prove(nil) }, // the claim makes it unique
+		OnLost:  n.onLost,
 		OnClose: n.onClose,
-	})
+		OnDone:  n.onDone,
+	}
+	if s.durable > 0 && s.channels != nil {
+		config.Account = &s.channels.retained
+	}
+	n.link = link.New(config)
 	c.rekey.init(s.initiator, n.link, n.epochs, s.limits.rekey())
+	if s.durable > 0 {
+		if s.attacher != nil {
+			n.reattacher = newReattacher(n, s.attacher, s.at)
+		} else {
+			n.channels = s.channels
+			n.channels.add(n, s.info.Entity, s.durable) // before anybody can attach
+		}
+	}
 	n.watchIdle(s.limits.idle())
 	if n.early != nil {
 		n.early.end(n.link)
 	}
 	return n, n.link.Attach(s.conn, s.reader, s.prefix)
+}
+
+// proveByAttach confirms a set-up by a proof of its keys (channel set-up 4.6.7),
+// unless its first record has more to prove.
+func (s *Session) proveByAttach() {
+	if !s.control.expected {
+		s.prove(nil)
+	}
 }
 
 // prove tells what the first record proved; only the first word counts.
@@ -210,9 +247,9 @@ func (s *Session) onClose(err error) {
 		s.idle.stop()
 		s.control.rekey.stop()
 		s.exchange.stop()
-		s.epochs.erase()
 		s.exporter.Erase()
 		close(s.ended)
+		s.presence.set(finalState(err))
 	})
 	s.prove(err)
 }
@@ -288,11 +325,23 @@ func (s *Session) close(code Code, reason string) error {
 	case <-s.ended:
 		if s.link != nil {
 			<-s.link.Done()
+			s.wait()
 		}
 		return nil
 	default:
 	}
-	return s.link.Close(context.Background(), code, reason)
+	err := s.link.Close(context.Background(), code, reason)
+	if err == nil {
+		s.wait()
+	}
+	return err
+}
+
+// wait waits for the goroutines of a session that is over.
+func (s *Session) wait() {
+	if s.reattacher != nil {
+		s.reattacher.runs.Wait()
+	}
 }
 
 // Rekey gives the channel new keys, which depend on a KEM share made after the
@@ -334,5 +383,9 @@ func (s *Session) Info() Info {
 	i := s.info
 	i.User = s.exchange.who()
 	i.RoundTrip = s.link.Stats().RoundTrip
+	i.Transport = s.connection().URL()
+	s.presence.mu.Lock()
+	i.Reconnects = s.presence.reconnects
+	s.presence.mu.Unlock()
 	return i
 }

@@ -189,7 +189,7 @@ func (p *protection) String() string { return redacted }
 func (p *protection) GoString() string { return redacted }
 
 // Format tells nothing of the keys.
-func (p *protection) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (p *protection) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue tells nothing of the keys.
 func (p *protection) LogValue() slog.Value { return slog.StringValue(redacted) }

@@ -664,8 +664,7 @@ func FuzzParse(f *testing.F) {
 		}
 		d, s, err := ss.Parse(o)
 		if err != nil {
-			var e *mslerr.Error
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*mslerr.Error](err); !ok {
 				t.Errorf("error without a code: %v", err)
 			}
 			return

@@ -3,6 +3,7 @@ package entityauth
 import (
 	"bytes"
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -102,9 +103,7 @@ func TestMTProtected(t *testing.T) {
 	authdata := o["authdata"].(framing.Object)
 	change := func(name string, v any) framing.Object {
 		c := framing.Object{}
-		for n, v := range authdata {
-			c[n] = v
-		}
+		maps.Copy(c, authdata)
 		c[name] = v
 		return framing.Object{"scheme": "MT_PROTECTED", "authdata": c}
 	}

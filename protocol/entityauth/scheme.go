@@ -84,8 +84,7 @@ func lookupError(ctx context.Context, code mslerr.Code, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	var c mslerr.Code
-	if errors.As(err, &c) {
+	if c, ok := errors.AsType[mslerr.Code](err); ok {
 		return mslerr.Wrap(c, err)
 	}
 	return mslerr.Wrap(code, err)

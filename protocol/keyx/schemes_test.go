@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"reflect"
 	"strings"
@@ -54,9 +55,7 @@ func TestSymmetricWrapped(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o := good()
-			for name, v := range c.change {
-				o[name] = v
-			}
+			maps.Copy(o, c.change)
 			_, err := s.Complete(t.Context(), symmetricRequest{"PSK"}, o, me)
 			wantCode(t, err, c.want)
 		})

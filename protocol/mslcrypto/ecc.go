@@ -50,7 +50,7 @@ func (c *ECDSASigning) Verify(data, signature []byte) (bool, error) {
 	if c.Public == nil {
 		return false, notSupported(mslerr.VerifyNotSupported)
 	}
-	size := (c.Public.Curve.Params().N.BitLen() + 7) / 8
+	size := (c.Public.Params().N.BitLen() + 7) / 8
 	bare := signature
 	if len(bare) != 2*size {
 		bare = bareSignature(signature, 2*size)

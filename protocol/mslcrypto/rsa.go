@@ -151,8 +151,7 @@ func encryptRSA(key *rsa.PublicKey, padding RSAPadding, plaintext []byte) ([]byt
 	var ciphertext []byte
 	var err error
 	if padding == PKCS1 {
-		//lint:ignore SA1019 MSL has this mechanism; who configures it knows its name.
-		ciphertext, err = rsa.EncryptPKCS1v15(rand.Reader, key, plaintext)
+		ciphertext, err = rsa.EncryptPKCS1v15(rand.Reader, key, plaintext) //nolint:staticcheck // MSL has this mechanism; who configures it knows its name
 	} else {
 		ciphertext, err = rsa.EncryptOAEP(sha1.New(), rand.Reader, key, plaintext, nil)
 	}
@@ -172,7 +171,7 @@ func decryptRSA(key *rsa.PrivateKey, padding RSAPadding, ciphertext []byte) ([]b
 	}
 	var options crypto.DecrypterOpts = &rsa.OAEPOptions{Hash: crypto.SHA1}
 	if padding == PKCS1 {
-		options = &rsa.PKCS1v15DecryptOptions{}
+		options = &rsa.PKCS1v15DecryptOptions{} //nolint:staticcheck // as above
 	}
 	plaintext, err := key.Decrypt(rand.Reader, ciphertext, options)
 	switch {

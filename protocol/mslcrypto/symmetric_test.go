@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -311,11 +312,11 @@ func FuzzDecrypt(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if _, err := c.Decrypt(data); err != nil {
-			var code mslerr.Code
-			if e, ok := err.(*mslerr.Error); ok {
-				code = e.Code
+			e, ok := errors.AsType[*mslerr.Error](err)
+			if !ok {
+				t.Fatalf("error without a code: %v", err)
 			}
-			switch code {
+			switch e.Code {
 			case mslerr.CiphertextEnvelopeParseError, mslerr.CiphertextBadPadding, mslerr.CiphertextIllegalBlockSize,
 				mslerr.InvalidIV, mslerr.InvalidAlgorithmParams:
 			default:

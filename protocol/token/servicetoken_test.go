@@ -2,6 +2,7 @@ package token
 
 import (
 	"bytes"
+	"maps"
 	"testing"
 
 	"github.com/mslgo/msl/framing"
@@ -139,9 +140,7 @@ func TestServiceTokenErrors(t *testing.T) {
 		{framing.Object{"encrypted": true}, mslerr.CiphertextEnvelopeParseError},
 	} {
 		o := good()
-		for name, value := range v.change {
-			o[name] = value
-		}
+		maps.Copy(o, v.change)
 		_, err := ParseServiceToken(sealAs(t, keys, o), nil, nil, contexts)
 		if err == nil {
 			t.Errorf("%v is accepted", v.change)

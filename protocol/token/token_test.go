@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -250,9 +251,7 @@ func TestMasterTokenSessionData(t *testing.T) {
 		"signature key a int": {framing.Object{"signaturekey": int64(3)}, mslerr.MasterTokenSessionDataParseError},
 	} {
 		o := good()
-		for member, value := range v.change {
-			o[member] = value
-		}
+		maps.Copy(o, v.change)
 		_, err := parse(o)
 		if err == nil {
 			t.Error(name, "is accepted")

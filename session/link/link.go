@@ -8,7 +8,6 @@
 package link
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -91,9 +90,15 @@ type Config struct {
 	// PeerRetain is the peer's Retain: it is sent an ACK each quarter. Default 1 MiB.
 	PeerRetain int64
 
-	// Durable keeps sealed records until they are acknowledged, so that they
-	// can be sent again. Else only their lengths are kept.
-	Durable bool
+	// Durable is how long the Link waits for another connection when it has
+	// lost one: sealed records are kept until they are acknowledged, and can be
+	// sent again. 0: the Link ends with its connection, and only the lengths
+	// of records are kept.
+	Durable time.Duration
+
+	// Account, which may be shared, counts the bytes of records that are kept.
+	// May be nil.
+	Account *atomic.Int64
 
 	// UpdateRecords and UpdateBytes are after how many records or bytes the
 	// sender takes a new key. Default and maximum 2^20 and 2^36.
@@ -107,11 +112,17 @@ type Config struct {
 	OnOpened func()
 	// OnEarly is called once, likewise, for the first early record.
 	OnEarly func()
+	// OnLost is called when the connection was lost and the Link waits for
+	// another, see [Link.Resume]. It must not wait for the Link.
+	OnLost func(error)
 	// OnClose is called once, when nothing more will be given to the sources
 	// and nothing asked of them: by CLOSE of either side or loss. It may be
 	// called while the last acknowledgements still travel, and must not wait
 	// for the Link.
 	OnClose func(error)
+	// OnDone is called once, when nothing of the Link runs any more, before
+	// [Link.Done] is closed.
+	OnDone func()
 }
 
 func (c *Config) setDefaults() {
@@ -158,9 +169,14 @@ type Link struct {
 	mu         sync.Mutex // guards all below; never held while a source or the connection is called
 	state      state
 	conn       transport.Conn
-	err        error // why running ended
-	clean      bool  // both sides confirmed the end
+	gone       chan struct{} // closed when the reader and writer of conn have ended; nil without one
+	confirmed  bool          // a record was opened, or an attach proved the keys
+	lostErr    error         // why the connection was lost
+	lostTimer  *time.Timer   // until no other one is waited for
+	err        error         // why running ended
+	clean      bool          // both sides confirmed the end
 	closeTimer *time.Timer
+	closeBy    instant    // when the Link ends whatever the peer does, once it has closed
 	closeCode  frame.Code // of the own CLOSE
 	closeText  string
 	closeAt    uint64 // number of the record with the own CLOSE + 1; 0: not formed
@@ -188,40 +204,11 @@ func New(cfg Config) *Link {
 	l := &Link{cfg: cfg, born: time.Now(), done: make(chan struct{})}
 	l.flush = l.flusher
 	l.out.size = smallestBuffer
-	l.kept.acked = cfg.Sealer.Seq()
+	l.kept.acked, l.kept.account = cfg.Sealer.Seq(), cfg.Account
 	l.written = l.kept.acked
 	l.acks.received = cfg.Opener.Seq()
 	l.live.init(cfg.Initiator)
 	return l
-}
-
-// Attach gives the Link its connection and starts to read from r, which reads
-// from conn and may hold bytes already. header is sent first, in one write with
-// the first record, which is sent at once. Both conn and r are closed by the Link.
-func (l *Link) Attach(conn transport.Conn, r *framing.Reader, header []byte) error {
-	l.writeMu.Lock()
-	l.mu.Lock()
-	if l.state.next(attached) == l.state {
-		err := l.err
-		l.mu.Unlock()
-		l.writeMu.Unlock()
-		return err
-	}
-	l.state = l.state.next(attached)
-	l.conn = conn
-	l.out.conn = conn
-	l.out.try, _ = conn.(transport.TryWriter)
-	l.out.header = header
-	l.pingWanted = true // so that there is a first record
-	now := l.now()
-	l.live.heard = now
-	l.watch(now)
-	l.mu.Unlock()
-	l.writeMu.Unlock()
-	l.cfg.Logger.Debug("msl channel: connected")
-	l.Wake()
-	go l.read(r)
-	return nil
 }
 
 // NextSeq is the number that the next record will have: what was written to
@@ -276,62 +263,21 @@ func (l *Link) Stats() Stats {
 
 func (l *Link) budget() int64 { return l.meter.budget(l.cfg.Retain, l.cfg.RetainMax) }
 
-// Done is closed when the connection is closed and no goroutine of the Link
-// runs any more.
+// Done is closed when the Link has ended for good and no goroutine of it runs
+// any more.
 func (l *Link) Done() <-chan struct{} { return l.done }
 
-// Err is nil while records flow, then why they do not: *[CloseError],
-// *[frame.Error] for a violation by the peer, or *[LostError].
+// Err is nil while records flow, or will again when there is another
+// connection; then why they do not: *[CloseError], *[frame.Error] for a
+// violation by the peer, or *[LostError].
 func (l *Link) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
 }
 
-// Close sends CLOSE and waits until both sides have confirmed it and the
-// connection is closed: at most max(5 s, 4 round trips), or until ctx ends,
-// which leaves the rest to time. What the sources still have is not sent. It
-// must not be called by a source or callback. The error is [ErrUnacknowledged]
-// if the peer did not confirm, or the context's.
-func (l *Link) Close(ctx context.Context, code frame.Code, reason string) error {
-	l.close(&CloseError{Code: code, Reason: reason}, code, reason)
-	select {
-	case <-l.done:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.clean {
-		return ErrUnacknowledged
-	}
-	return nil
-}
-
-// CloseWithError sends CLOSE with the code of a violation by the peer, see
-// [frame.CodeOf], and does not wait: [Link.Done] tells the end.
-func (l *Link) CloseWithError(err error) {
-	reason := "internal error"
-	if e, ok := errors.AsType[*frame.Error](err); ok {
-		reason = e.Reason
-	}
-	l.close(err, frame.CodeOf(err), reason)
-}
-
-func (l *Link) close(err error, code frame.Code, reason string) {
-	l.mu.Lock()
-	if l.state == running {
-		l.closeCode, l.closeText = code, reason
-	}
-	l.mu.Unlock()
-	l.do(shut, err)
-	l.Wake()
-}
-
-// Abort closes the connection without CLOSE. [Link.Err] will be err.
-func (l *Link) Abort(err error) { l.do(aborted, err) }
-
-// do makes the transition for e, with its consequences. err is kept if running ends.
+// do makes the transition for e, with its consequences. err is kept if the
+// life of the sources ends with it, and as the cause if the connection does.
 func (l *Link) do(e event, err error) {
 	l.mu.Lock()
 	from := l.state
@@ -344,71 +290,110 @@ func (l *Link) do(e event, err error) {
 	if from == idle {
 		err = ErrClosed
 	}
-	ended := from == running || from == idle
+	if from == lost && e == expired {
+		err = l.lostErr
+	}
+	ended := to.ended() && !from.ended()
 	if ended {
 		l.err = err
 	}
+	now := l.now()
+	if !to.connected() {
+		l.stopTimers()
+	}
 	switch to {
-	case closing, answering:
+	case lost:
+		l.lostErr = err
+		l.lostTimer = time.AfterFunc(l.cfg.Durable, func() { l.do(expired, nil) })
+	case closing, parting:
+		if ended {
+			l.closeBy = now + l.closeTime()
+		}
+		l.expireClose(to, now)
+	case answering:
 		l.expireAfter(l.meter.patience())
 	case closed:
-		l.clean = e == finished
-		for _, t := range []*time.Timer{l.closeTimer, l.acks.timer, l.live.timer} {
-			if t != nil {
-				t.Stop()
-			}
+		// The peer may close the connection as soon as it has the last ACK,
+		// before our writer is back to say so.
+		l.clean = e == peerClosed || l.closeAt > 0 && l.kept.acked >= l.closeAt
+		if l.closeTimer != nil {
+			l.closeTimer.Stop()
 		}
 	}
-	conn := l.conn
+	conn, gone := l.conn, l.gone
 	l.mu.Unlock()
 
 	l.cfg.Logger.Debug("msl channel: state", "from", from.String(), "to", to.String(), "event", e.String())
-	if to == closed {
-		if conn != nil {
-			conn.Close() // ends the reading goroutine, which does the rest
-		} else {
-			close(l.done)
-		}
+	switch {
+	case to.connected():
+	case conn != nil:
+		conn.Close() // ends the reading goroutine, which does the rest
+	case to == closed && gone == nil:
+		defer l.release()
 	}
 	if ended && l.cfg.OnClose != nil {
 		l.cfg.OnClose(err)
 	}
-}
-
-// expireAfter bounds the rest of the life of a Link that is being closed.
-func (l *Link) expireAfter(d time.Duration) {
-	if l.closeTimer == nil {
-		l.closeTimer = time.AfterFunc(d, func() { l.do(expired, nil) })
-	} else {
-		l.closeTimer.Reset(d)
+	if from.connected() && to.detached() && l.cfg.OnLost != nil {
+		l.cfg.OnLost(err)
 	}
 }
 
-// finish ends the Link when both CLOSE are acknowledged (channel set-up 4.8.8).
-func (l *Link) finish() {
+// stopTimers stops all timers that mean nothing without a connection.
+func (l *Link) stopTimers() {
+	for _, t := range []*time.Timer{l.acks.timer, l.live.timer, l.lostTimer} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	l.acks.armed = false
+	l.live.due = never
+}
+
+// broke ends the connection. Whether another may come depends on what was lost:
+// an initiator that has opened nothing has nothing to attach to, and neither has
+// a responder where the keys are not the same.
+func (l *Link) broke(err error) {
 	l.mu.Lock()
-	through := l.state == answering &&
-		l.closeAt > 0 && l.kept.acked >= l.closeAt &&
-		l.acks.sent >= l.peerClose && l.written > l.acks.record
-	l.mu.Unlock()
-	if through {
-		l.do(finished, nil)
+	e := broken
+	if l.cfg.Durable <= 0 || !l.confirmed && (l.cfg.Initiator || errors.Is(err, stream.ErrRecord)) {
+		e = over
 	}
+	l.mu.Unlock()
+	l.do(e, err)
 }
 
-// release gives back all that the Link holds. Called by the reading goroutine
-// at its end, when the connection is closed.
-func (l *Link) release(r *framing.Reader) {
+// detach is called by the reading goroutine at its end, when the connection is
+// closed: what belongs to the connection is given back.
+func (l *Link) detach(r *framing.Reader) {
 	r.Close()
 	l.writeMu.Lock() // a writer fails soon, as its connection is closed
-	l.out.release()
-	l.out.conn, l.out.try = nil, nil
+	l.out.detach()
+	l.writeMu.Unlock()
+	l.mu.Lock()
+	gone := l.gone
+	l.gone, l.conn, l.writeErr = nil, nil, nil
+	ended := l.state == closed
+	l.mu.Unlock()
+	if ended {
+		l.release()
+	}
+	close(gone)
+}
+
+// release gives back all that the Link holds. It is called once, when it is
+// closed and has no connection.
+func (l *Link) release() {
+	l.writeMu.Lock()
 	l.cfg.Sealer.Erase()
 	l.cfg.Opener.Erase()
 	l.writeMu.Unlock()
 	l.mu.Lock()
 	l.kept.release(l.kept.next())
 	l.mu.Unlock()
+	if l.cfg.OnDone != nil {
+		l.cfg.OnDone()
+	}
 	close(l.done)
 }
 

@@ -237,7 +237,7 @@ func pair(t testing.TB, ca, cb transport.Conn, change func(initiator bool, c *Co
 	sb, oa := keys(t, 2)
 	make := func(initiator bool, s *stream.Sealer, o *stream.Opener, conn transport.Conn) *side {
 		toy := newToy()
-		cfg := Config{Initiator: initiator, Sealer: s, Opener: o, Control: empty{}, Streams: toy, Durable: true, OnClose: toy.end}
+		cfg := Config{Initiator: initiator, Sealer: s, Opener: o, Control: empty{}, Streams: toy, OnClose: toy.end}
 		if change != nil {
 			change(initiator, &cfg)
 		}

@@ -12,6 +12,7 @@ import (
 
 const (
 	keyUpdatesPerSecond = 8
+	maxFailures         = 1 << 20   // to open a record with one key (channel set-up 4.8.5)
 	maxUnhandled        = 256 << 10 // bytes of records until BatchEnd is called at the latest
 )
 
@@ -24,16 +25,23 @@ type input struct {
 	update    int
 	switched  bool // the keys changed: the frame must be the last of its record
 	probed    bool // a PING or CLOSE was in the record
+	failures  int  // records that did not open with the present key
 	early     earlyInput
 }
 
-// read opens and handles records until the connection ends.
-func (l *Link) read(r *framing.Reader) {
-	defer l.release(r)
+// read opens and handles records until the connection ends. The first skip of
+// them were handled before.
+func (l *Link) read(r *framing.Reader, skip uint64) {
+	defer l.detach(r)
+	defer l.batchEnd()
+	if err := l.skip(r, skip); err != nil {
+		l.broke(l.lost(err))
+		return
+	}
 	for {
 		early, err := l.earlyNext(r)
 		if err != nil {
-			l.do(broken, l.lost(err))
+			l.broke(l.lost(err))
 			return
 		}
 		limit, opener := l.cfg.OwnMaxRecord, l.cfg.Opener
@@ -42,14 +50,14 @@ func (l *Link) read(r *framing.Reader) {
 		}
 		record, err := r.Record(limit + stream.TagLength)
 		if err != nil {
-			l.do(broken, l.lost(err))
+			l.broke(l.lost(err))
 			return
 		}
 		err = l.handleRecord(record, opener)
 		size := len(record.B)
 		record.Release()
 		if err != nil {
-			l.do(broken, &LostError{err})
+			l.broke(&LostError{err})
 			return
 		}
 		l.in.unhandled += size
@@ -82,7 +90,7 @@ func (l *Link) batchEnd() {
 	l.in.unhandled = 0
 	defer func() { l.in.asked = false }()
 	l.mu.Lock()
-	live := l.state == running
+	live := !l.state.ended()
 	wake := l.acks.due || l.pongWanted || l.pingWanted
 	if l.kept.count == 0 && !l.in.asked {
 		wake = true // at rest the writer's buffer goes back to the pool
@@ -106,10 +114,13 @@ func (l *Link) batchEnd() {
 // does not open; a violation in it closes the channel.
 func (l *Link) handleRecord(record framing.Record, opener *stream.Opener) error {
 	plaintext, err := opener.Open(record.B)
+	in := &l.in
 	if err != nil {
+		if in.failures++; in.failures >= maxFailures {
+			l.CloseWithError(frame.Violation(frame.CodeKeys, "%d records did not open with one key", maxFailures))
+		}
 		return err
 	}
-	in := &l.in
 	in.probed = false
 	early := opener == l.cfg.Early
 	if early {
@@ -124,6 +135,7 @@ func (l *Link) handleRecord(record framing.Record, opener *stream.Opener) error 
 	now := l.now()
 	l.live.heard = now
 	l.live.probing = false
+	l.confirmed = true
 	l.bytesIn += int64(len(record.B))
 	a := &l.acks
 	a.received++
@@ -135,7 +147,7 @@ func (l *Link) handleRecord(record framing.Record, opener *stream.Opener) error 
 		}
 		a.due = a.due || in.probed || a.bytes >= l.cfg.PeerRetain/4
 		wake = a.due && !in.probed // in the middle of bulk: it cannot wait for the batch's end
-		if !a.due && !a.armed && l.state != closed {
+		if !a.due && !a.armed && l.state.connected() {
 			a.arm(l, ackDelay)
 		}
 	}
@@ -184,7 +196,7 @@ func isStreams(typ uint64) bool {
 // for an ACK.
 func (l *Link) handleFrames(b []byte, buf *framing.Buffer) (asks bool, err error) {
 	l.mu.Lock()
-	ending := l.state != running
+	ending := l.state.ended() // what came before a loss still counts
 	l.mu.Unlock()
 	onlyAcks := true // until now
 	for len(b) > 0 {
@@ -256,7 +268,8 @@ func (l *Link) handleAck(n uint64) error {
 		return frame.Violation(frame.CodeProtocol, "ACK of %d records, %d were sent", n, l.kept.next())
 	}
 	l.meter.ack(l.kept.release(n), l.now(), l.limited)
-	live := l.state == running
+	l.live.attach(false)
+	live := !l.state.ended()
 	l.mu.Unlock()
 	if live {
 		l.cfg.Control.Acked(n)
@@ -287,6 +300,7 @@ func (l *Link) handleKeyUpdate(last bool) error {
 	}
 	in.updates[in.update] = max(now, 1)
 	in.update = (in.update + 1) % len(in.updates)
+	in.failures = 0
 	return l.cfg.Opener.Update()
 }
 
@@ -294,7 +308,7 @@ func (l *Link) handleKeyUpdate(last bool) error {
 // which the frame being handled is the last (channel set-up 4.7.4). Only the
 // Control source calls it, in HandleFrame.
 func (l *Link) SwitchReceive(secret []byte) error {
-	l.in.switched = true
+	l.in.switched, l.in.failures = true, 0
 	return l.cfg.Opener.Switch(secret)
 }
 

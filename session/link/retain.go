@@ -1,6 +1,8 @@
 package link
 
 import (
+	"sync/atomic"
+
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/session/frame"
 )
@@ -28,6 +30,8 @@ type retention struct {
 	data        int64  // bytes of records with data
 	others      int64  // bytes of the other records
 	asking      int    // how many ask for an ACK
+
+	account *atomic.Int64 // of all retained bytes of the process; may be nil
 }
 
 // next is the number of the next record.
@@ -55,6 +59,31 @@ func (r *retention) charge(s sealed, sign int) {
 	if s.class > frame.Quiet {
 		r.asking += sign
 	}
+	if r.account != nil && s.buf != nil {
+		r.account.Add(bytes)
+	}
+}
+
+// at is the record with number n, which is in range.
+func (r *retention) at(n uint64) *sealed {
+	return &r.ring[(r.head+int(n-r.acked))&(len(r.ring)-1)]
+}
+
+// piece is as many records from number n on, and below end, as lie behind one
+// another in one buffer and have at most limit bytes, but at least one. It comes
+// with a reference to the buffer.
+func (r *retention) piece(n, end uint64, limit int) (b []byte, buf *framing.Buffer, next uint64) {
+	first := r.at(n)
+	to := first.off + first.n
+	for next = n + 1; next < end; next++ {
+		s := r.at(next)
+		if s.buf != first.buf || s.off != to || int(to-first.off+s.n) > limit {
+			break
+		}
+		to += s.n
+	}
+	first.buf.Retain()
+	return first.buf.B[first.off:to:to], first.buf, next
 }
 
 // release drops the records below n, which is in range, and returns how many
@@ -63,7 +92,7 @@ func (r *retention) release(n uint64) (bytes int64) {
 	for ; r.acked < n; r.acked++ {
 		s := &r.ring[r.head]
 		bytes += int64(s.n)
-		r.charge(*s, -1)
+		r.charge(*s, -1) // before buf is given up
 		if s.buf != nil {
 			s.buf.Release()
 		}

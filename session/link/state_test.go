@@ -9,12 +9,14 @@ import (
 func TestTransitions(t *testing.T) {
 	// Rows are states, columns the events in their order.
 	want := [...][events]state{
-		//         attached   broken     shut     peerClosed  finished   expired    aborted
-		idle:      {running, idle, closed, idle, idle, idle, closed},
-		running:   {running, closed, closing, answering, running, running, closed},
-		closing:   {closing, closed, closing, answering, closing, closed, closed},
-		answering: {answering, closed, answering, answering, closed, closed, closed},
-		closed:    {closed, closed, closed, closed, closed, closed, closed},
+		//         attached   broken     over       shut       peerClosed  finished   expired    aborted
+		idle:      {running, idle, idle, closed, idle, idle, idle, closed},
+		running:   {running, lost, closed, closing, answering, running, running, closed},
+		lost:      {running, lost, lost, parting, closed, lost, closed, closed},
+		closing:   {closing, parting, closed, closing, answering, closing, closed, closed},
+		parting:   {closing, parting, parting, parting, closed, parting, closed, closed},
+		answering: {answering, closed, closed, answering, answering, closed, closed, closed},
+		closed:    {closed, closed, closed, closed, closed, closed, closed, closed},
 	}
 	for s, row := range want {
 		for e, to := range row {

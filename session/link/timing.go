@@ -1,6 +1,7 @@
 package link
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -13,6 +14,7 @@ const (
 	minUnacked    = 5 * time.Second  // PING when an ACK is due this long, or four round trips
 	probeTime     = 10 * time.Second // nothing this long after that: lost
 	answerTime    = time.Second      // for the last ACK of a CLOSE
+	maxSpan       = time.Minute      // of the spans above, when attaching brings no progress
 
 	rateSamples  = 10
 	rateInterval = time.Millisecond // the shortest one worth a sample
@@ -78,6 +80,13 @@ func (m *meter) ack(bytes int64, now instant, limited bool) {
 	}
 }
 
+// restart forgets what was measured: another connection is another path, and
+// what was under way on the old one has no time.
+func (m *meter) restart(now instant) {
+	*m = meter{acked: m.acked}
+	m.begin(now)
+}
+
 // batch is how many bytes are handed to the connection at once: what it
 // carries in 5 ms. Where the kernel can be told how much unsent data it should
 // take (TCP_NOTSENT_LOWAT), this is the value.
@@ -104,7 +113,26 @@ type liveness struct {
 	probing  bool          // a PING was asked for
 	probedAt instant
 	timer    *time.Timer
-	due      instant // when the timer ends
+	due      instant // when the timer ends; never: it does not run
+
+	barren uint // attaches in a row that brought no progress
+}
+
+const never = instant(math.MaxInt64)
+
+// attach counts attaches that bring no acknowledgement: on a slow connection
+// the same record would else be sent again for ever.
+func (v *liveness) attach(barren bool) {
+	if barren {
+		v.barren = min(v.barren+1, 8)
+	} else {
+		v.barren = 0
+	}
+}
+
+// scale makes d as much longer as attaches were in vain.
+func (v *liveness) scale(d time.Duration) time.Duration {
+	return max(d, min(d<<v.barren, maxSpan))
 }
 
 func (v *liveness) init(initiator bool) {
@@ -118,11 +146,11 @@ func (v *liveness) init(initiator bool) {
 // deadline is when silence until then means something.
 func (v *liveness) deadline(asking bool, patience time.Duration) instant {
 	if v.probing {
-		return v.probedAt + probeTime
+		return v.probedAt + v.scale(probeTime)
 	}
-	d := v.heard + v.span
+	d := v.heard + v.scale(v.span)
 	if asking {
-		d = min(d, max(v.heard, v.askSince)+patience)
+		d = min(d, max(v.heard, v.askSince)+v.scale(patience))
 	}
 	return d
 }
@@ -156,12 +184,12 @@ func (l *Link) lookAlive() {
 	}
 	if l.live.probing {
 		l.mu.Unlock()
-		l.do(broken, &LostError{ErrSilent})
+		l.broke(&LostError{ErrSilent})
 		return
 	}
 	l.live.probing, l.live.probedAt = true, now
-	l.live.due = now + probeTime
-	l.live.timer.Reset(probeTime)
+	l.live.due = l.live.deadline(false, 0)
+	l.live.timer.Reset(l.live.due - now)
 	l.pingWanted = true
 	l.mu.Unlock()
 	l.Wake()
@@ -173,7 +201,7 @@ func (l *Link) ackTimeout() {
 	l.mu.Lock()
 	l.acks.armed = false
 	wake := false
-	if l.acks.asked && l.state != closed {
+	if l.acks.asked && l.state.connected() {
 		if left := l.acks.askedAt + ackDelay - l.now(); left > 0 {
 			l.acks.arm(l, left)
 		} else {

@@ -41,6 +41,9 @@ type output struct {
 	lastAt  instant
 	data    bool // in the batch being formed
 
+	resend, resendEnd uint64          // numbers of kept records to be sent again; none if equal
+	lent              *framing.Buffer // what pending lies in, if it is sent again
+
 	generation struct{ records, bytes int64 } // under the present key
 	switchTo   []byte                         // secret for what follows the record being formed
 }
@@ -121,8 +124,12 @@ func (l *Link) send(batches int) bool {
 			return false
 		}
 		o.pending = nil
+		o.giveBack()
 		l.mu.Lock()
 		l.written = l.kept.next()
+		if o.resend < o.resendEnd {
+			l.written = o.resend
+		}
 		ending := l.state == answering
 		if ending && l.closeAt > 0 && !l.closeSent {
 			l.closeSent = true
@@ -149,7 +156,7 @@ func (l *Link) writeFailed(err error) {
 func (l *Link) formBatch() bool {
 	o := &l.out
 	l.mu.Lock()
-	dead := l.state == idle || l.state == closed
+	dead := !l.state.connected()
 	limit := l.meter.batch()
 	now := l.now()
 	unused := l.kept.count == 0 && o.header == nil
@@ -168,6 +175,9 @@ func (l *Link) formBatch() bool {
 		o.end = copy(o.buf.B, o.header)
 		o.pending = o.buf.B[:o.end:o.end]
 		o.header = nil
+	}
+	if l.formResend(limit) {
+		return true
 	}
 	for l.formRecord(limit-len(o.pending), now) {
 		if limit-len(o.pending) < smallestBuffer {
@@ -244,7 +254,7 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 		p.pong, p.pongData = l.pongWanted, l.pong
 		p.ping = l.pingWanted
 	}
-	if !(p.due || p.pong || p.ping || p.most > frame.None) {
+	if !p.due && !p.pong && !p.ping && p.most == frame.None {
 		return p, false
 	}
 	if !l.meter.pingOut {
@@ -354,7 +364,7 @@ func (l *Link) seal(record []byte, class frame.Class, p *plan, now instant) {
 	}
 	o.data = o.data || class == frame.Data
 	s := sealed{off: int32(start), n: int32(len(whole)), class: class}
-	if l.cfg.Durable {
+	if l.cfg.Durable > 0 {
 		s.buf = o.buf
 		s.buf.Retain()
 	}

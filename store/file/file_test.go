@@ -209,8 +209,7 @@ func edit(t *testing.T, path string, f func(*bbolt.Tx) error) {
 
 func wantDamaged(t *testing.T, err error) {
 	t.Helper()
-	var damaged *file.DamagedError
-	if !errors.As(err, &damaged) {
+	if _, ok := errors.AsType[*file.DamagedError](err); !ok {
 		t.Fatalf("error %v", err)
 	}
 }

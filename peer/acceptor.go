@@ -1,0 +1,204 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/mslgo/msl/session"
+	"github.com/mslgo/msl/transport"
+)
+
+// An acceptor turns connections into sessions, or serves requests of classic MSL on
+// them, and owns them until they end.
+type acceptor struct {
+	failed     error // of the configuration; nothing else is set then
+	responder  *session.Responder
+	handle     func(context.Context, *session.Session)            // nil: no sessions
+	classic    func(context.Context, *session.ClassicError) error // nil: no requests
+	handshakes *semaphore.Weighted
+	log        *slog.Logger
+
+	life context.Context // ends when the server is closed
+	end  context.CancelFunc
+
+	serving context.Context // ends when no more requests are waited for
+	drain   context.CancelFunc
+
+	mu       sync.Mutex
+	sessions map[*session.Session]struct{}
+	closing  bool
+	asking   sync.WaitGroup // connections with requests; Add under mu
+	running  sync.WaitGroup // connections being served; Add under mu
+}
+
+const defaultHandshakes = 256
+
+func (a *acceptor) start(r *session.Responder, handle func(context.Context, *session.Session), handshakes int, log *slog.Logger) {
+	if handshakes <= 0 {
+		handshakes = defaultHandshakes
+	}
+	a.responder, a.handle, a.log = r, handle, log
+	a.handshakes = semaphore.NewWeighted(int64(handshakes))
+	a.life, a.end = context.WithCancel(context.Background())
+	a.serving, a.drain = context.WithCancel(a.life)
+	a.sessions = make(map[*session.Session]struct{})
+}
+
+// serve accepts on all listeners until ctx ends, the acceptor is closed or one
+// of them fails.
+func (a *acceptor) serve(ctx context.Context, listeners []transport.Listener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(a.life, func() { cancel(ErrServerClosed) })()
+	var accepting sync.WaitGroup
+	for _, l := range listeners {
+		accepting.Go(func() { cancel(a.accept(ctx, l)) })
+	}
+	<-ctx.Done()
+	for _, l := range listeners {
+		l.Close()
+	}
+	accepting.Wait()
+	return context.Cause(ctx)
+}
+
+func (a *acceptor) accept(ctx context.Context, l transport.Listener) error {
+	for {
+		conn, err := l.Accept(ctx)
+		if err != nil {
+			return err
+		}
+		go func() {
+			if err := a.serveConn(context.WithoutCancel(ctx), conn); err != nil {
+				a.log.LogAttrs(ctx, slog.LevelDebug, "msl: connection refused", slog.String("from", conn.RemoteAddr().String()), slog.Any("error", err))
+			}
+		}()
+	}
+}
+
+// serveConn serves one connection to its end.
+func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
+	a.mu.Lock()
+	if a.closing {
+		a.mu.Unlock()
+		conn.Close()
+		return ErrServerClosed
+	}
+	a.running.Add(1)
+	a.mu.Unlock()
+	defer a.running.Done()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(a.life, cancel)()
+	if a.handle == nil {
+		return a.serveRequests(ctx, &session.ClassicError{Conn: conn})
+	}
+	s, err := a.setUp(ctx, conn)
+	if first, ok := errors.AsType[*session.ClassicError](err); ok {
+		return a.serveRequests(ctx, first)
+	}
+	if err != nil {
+		return err
+	}
+	if !a.add(s) {
+		_ = s.Shutdown(a.life)
+		return ErrServerClosed
+	}
+	defer a.remove(s)
+	defer s.Close()
+	handled := make(chan struct{})
+	defer close(handled)
+	go func() {
+		select {
+		case <-s.Done():
+			cancel()
+		case <-handled:
+		}
+	}()
+	a.handle(ctx, s)
+	return nil
+}
+
+func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (*session.Session, error) {
+	if err := a.handshakes.Acquire(ctx, 1); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	defer a.handshakes.Release(1)
+	return session.Accept(ctx, conn, a.responder)
+}
+
+// serveRequests serves a connection that carries classic messages.
+func (a *acceptor) serveRequests(ctx context.Context, first *session.ClassicError) error {
+	defer first.Conn.Close()
+	if a.classic == nil {
+		return first
+	}
+	a.mu.Lock()
+	if a.closing {
+		a.mu.Unlock()
+		return ErrServerClosed
+	}
+	a.asking.Add(1)
+	a.mu.Unlock()
+	defer a.asking.Done()
+	defer context.AfterFunc(ctx, func() { first.Conn.Close() })()
+	return a.classic(ctx, first)
+}
+
+func (a *acceptor) add(s *session.Session) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closing {
+		return false
+	}
+	a.sessions[s] = struct{}{}
+	return true
+}
+
+func (a *acceptor) remove(s *session.Session) {
+	a.mu.Lock()
+	delete(a.sessions, s)
+	a.mu.Unlock()
+}
+
+// shutdown drains every session and lets requests be answered until ctx ends, then
+// ends what is left.
+func (a *acceptor) shutdown(ctx context.Context) error {
+	if a.life == nil {
+		return nil // never started
+	}
+	a.mu.Lock()
+	a.closing = true
+	open := make([]*session.Session, 0, len(a.sessions))
+	for s := range a.sessions {
+		open = append(open, s)
+	}
+	a.mu.Unlock()
+
+	var draining sync.WaitGroup
+	for _, s := range open {
+		draining.Go(func() { _ = s.Shutdown(ctx) }) // its handler sees the end
+	}
+	a.drain()
+	draining.Go(a.asking.Wait)
+	drained := make(chan struct{})
+	go func() {
+		draining.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+	}
+	err := ctx.Err()
+	a.end()
+	<-drained
+	a.running.Wait()
+	return err
+}

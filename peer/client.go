@@ -1,0 +1,119 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/mslgo/msl/protocol/entityauth"
+	"github.com/mslgo/msl/protocol/message"
+	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/session"
+	"github.com/mslgo/msl/session/classic"
+	"github.com/mslgo/msl/store"
+	"github.com/mslgo/msl/transport"
+)
+
+// A Client opens sessions with the servers of one service, and sends them
+// requests of classic MSL.
+type Client struct {
+	// Identity is who we are. Required, unless there is a Network.
+	Identity *Identity
+	// Service is the name the servers answer to. Required.
+	Service string
+	// Trust says who the servers have to be. Required.
+	Trust Trust
+
+	// Tokens keeps what the service gives us, so that the next contact needs
+	// no key exchange and no signature. Nil: in memory, as long as the Client lives.
+	Tokens token.Holders
+
+	// EntityAuth has schemes of servers that are accepted besides ED25519.
+	EntityAuth entityauth.Schemes
+	// Network is all that MSL can be told about a party, in place of Identity and
+	// EntityAuth: for other identities, key exchanges and service tokens, as
+	// services of classic MSL want them. Nil: made of those two.
+	Network *message.Network
+	// Reauthenticate gives other entity authentication data when the service
+	// rejects what we have, for [Client.Do]. Nil: there is none.
+	Reauthenticate func(ctx context.Context, rejected error) (entityauth.Data, error)
+
+	// Transports to dial with. Nil: transport.Defaults().
+	Transports []transport.Transport
+	// TLS for wss. Nil: the system's roots.
+	TLS *tls.Config
+	// Exchangers carry requests, besides the Transports: http.
+	Exchangers []transport.Exchanger
+
+	// Limits of the sessions, Algorithms that may be used.
+	Limits     session.Limits
+	Algorithms session.Algorithms
+
+	// Log gets a line for each set-up that fails. Nil: silent.
+	Log *slog.Logger
+
+	memory sync.Once
+	tokens token.Holders
+
+	mu      sync.Mutex
+	classic *classic.Party // see Do
+	slot    classic.Slot
+}
+
+// Dial connects to the service at one of the URLs, in order, and sets a session
+// up with the first that answers. ctx bounds the dial only, not the session.
+// Errors are those of transport.Dial and session.Connect.
+func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, error) {
+	i, err := c.initiator()
+	if err != nil {
+		return nil, err
+	}
+	return session.Connect(ctx, connect(urls, &transport.Options{Transports: c.Transports, TLS: c.TLS}), i)
+}
+
+// NewSession sets a session up over a connection that was made otherwise. The
+// connection belongs to the session from then on, also if the set-up fails.
+func (c *Client) NewSession(ctx context.Context, conn net.Conn) (*session.Session, error) {
+	i, err := c.initiator()
+	if err != nil {
+		return nil, err
+	}
+	return session.Dial(ctx, transport.NetConn(conn), i)
+}
+
+func (c *Client) initiator() (*session.Initiator, error) {
+	n, err := c.network()
+	if err != nil {
+		return nil, err
+	}
+	return &session.Initiator{
+		Network:    n,
+		Holder:     c.holders().Holder(c.Service),
+		To:         c.Service,
+		Trust:      c.Trust,
+		Limits:     c.Limits,
+		Algorithms: c.Algorithms,
+		Slot:       &c.slot,
+		Log:        c.Log,
+	}, nil
+}
+
+// network is who we are.
+func (c *Client) network() (*message.Network, error) {
+	if c.Network != nil {
+		return c.Network, nil
+	}
+	return network(c.Identity, c.EntityAuth)
+}
+
+// holders is where tokens are kept.
+func (c *Client) holders() token.Holders {
+	c.memory.Do(func() {
+		if c.tokens = c.Tokens; c.tokens == nil {
+			c.tokens = store.NewMemory()
+		}
+	})
+	return c.tokens
+}

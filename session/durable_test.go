@@ -1,0 +1,256 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/internal/faultnet"
+	"github.com/mslgo/msl/transport"
+)
+
+var cuts = flag.Int("cuts", 20, "how many connections each durability test loses")
+
+// service accepts on listeners for a world's responder until the test ends.
+type service struct {
+	world    *world
+	sessions chan *Session
+	attaches atomic.Int64
+	refused  atomic.Int64
+
+	listeners []transport.Listener
+	running   sync.WaitGroup
+	cancel    context.CancelFunc
+}
+
+func (w *world) serve(t testing.TB, urls ...string) *service {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &service{world: w, sessions: make(chan *Session, 100), cancel: cancel}
+	for _, u := range urls {
+		l, err := transport.Listen(ctx, u, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.listeners = append(s.listeners, l)
+		s.running.Go(func() {
+			for {
+				conn, err := l.Accept(ctx)
+				if err != nil {
+					return
+				}
+				s.running.Go(func() { s.accept(ctx, conn) })
+			}
+		})
+	}
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *service) accept(ctx context.Context, conn transport.Conn) {
+	session, err := Accept(ctx, conn, s.world.responder)
+	switch {
+	case err == nil:
+		s.sessions <- session
+	case err == ErrAttached:
+		s.attaches.Add(1)
+	default:
+		s.refused.Add(1)
+	}
+}
+
+func (s *service) stop() {
+	s.cancel()
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	s.running.Wait()
+}
+
+// host is where the i-th listener listens.
+func (s *service) host(i int) string {
+	u, _ := url.Parse(s.listeners[i].URL())
+	return u.Host
+}
+
+// quickly lets a world lose many connections in a short time.
+func (w *world) quickly() {
+	w.responder.Moves = 1 << 30
+	w.responder.Timeout = time.Second
+	w.initiator.pause = func(n int) time.Duration { return min(time.Millisecond<<n, 50*time.Millisecond) }
+}
+
+// nowhere finds no other connection.
+func nowhere(context.Context, []string) (transport.Conn, error) {
+	return nil, errors.New("nowhere to connect to")
+}
+
+// dialAny begins a session whatever the network does to the set-up.
+func (w *world) dialAny(t testing.TB, connect func(context.Context) (transport.Conn, error), sessions <-chan *Session) (client, server *Session) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for time.Now().Before(deadline) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		client, err := Connect(ctx, connect, w.initiator)
+		cancel()
+		if err != nil {
+			continue
+		}
+		for {
+			select {
+			case server := <-sessions:
+				if server.id == client.id {
+					return client, server
+				}
+				end(server) // of a set-up that the client gave up
+				continue
+			case <-time.After(3 * time.Second):
+				end(client)
+			}
+			break
+		}
+	}
+	t.Fatal("no session")
+	return nil, nil
+}
+
+// swarm runs streams both ways at once and compares what arrives with what left.
+func swarm(ctx context.Context, seed uint64, client, server *Session, streams, most int) error {
+	r := rand.New(rand.NewPCG(seed, 1))
+	errs := make(chan error, 2*streams)
+	for i := range streams {
+		from, to := client, server
+		if i%2 == 1 {
+			from, to = server, client
+		}
+		size := 1 + r.IntN(most)
+		go func() { errs <- send(ctx, from, seed<<16|uint64(i), size) }()
+		go func() { errs <- receive(ctx, to) }()
+	}
+	var all []error
+	for range 2 * streams {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+// send writes a size, as many random bytes and their hash.
+func send(ctx context.Context, s *Session, seed uint64, size int) error {
+	st, err := s.OpenStream(ctx)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	defer st.Close()
+	data := make([]byte, size)
+	var key [32]byte
+	binary.BigEndian.PutUint64(key[:], seed)
+	_, _ = rand.NewChaCha8(key).Read(data)
+	sum := sha256.Sum256(data)
+	head := binary.BigEndian.AppendUint64(nil, uint64(size))
+	r := rand.New(rand.NewPCG(seed, 2))
+	for p := append(append(head, data...), sum[:]...); len(p) > 0; {
+		n := min(len(p), 1+r.IntN(20<<10))
+		if _, err := st.Write(p[:n]); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		p = p[n:]
+	}
+	return st.CloseWrite()
+}
+
+func receive(ctx context.Context, s *Session) error {
+	st, err := s.AcceptStream(ctx)
+	if err != nil {
+		return fmt.Errorf("accept: %w", err)
+	}
+	defer st.Close()
+	stop := context.AfterFunc(ctx, func() { st.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	b, err := io.ReadAll(st)
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if len(b) < 40 || binary.BigEndian.Uint64(b) != uint64(len(b)-40) {
+		return fmt.Errorf("%d bytes came", len(b))
+	}
+	if sha256.Sum256(b[8:len(b)-32]) != [32]byte(b[len(b)-32:]) {
+		return errors.New("other bytes came")
+	}
+	return nil
+}
+
+// Over any schedule of losses each stream's bytes arrive exactly once, in order.
+func TestDurability(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		urls []string
+		most int64
+	}{
+		{"tcp", []string{"tcp://127.0.0.1:0"}, 48 << 10},
+		{"small pieces", []string{"tcp://127.0.0.1:0"}, 6 << 10},
+		{"alternating", []string{"tcp://127.0.0.1:0", "ws://127.0.0.1:0/msl"}, 48 << 10},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			before := framing.BuffersInUse()
+			w := newWorld(t)
+			w.quickly()
+			s := w.serve(t, tc.urls...)
+			var dials atomic.Int64
+			var dialled []string
+			var proxies []*faultnet.Proxy
+			for i, u := range tc.urls {
+				p := &faultnet.Proxy{Target: s.host(i), Paths: faultnet.RandomCuts(uint64(i)+7, tc.most)}
+				if err := p.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer p.Close()
+				v, _ := url.Parse(u)
+				v.Host = p.Addr()
+				dialled, proxies = append(dialled, v.String()), append(proxies, p)
+			}
+			connect := func(ctx context.Context) (transport.Conn, error) {
+				n := dials.Add(1)
+				return transport.Dial(ctx, dialled[int(n)%len(dialled)], nil)
+			}
+			client, server := w.dialAny(t, connect, s.sessions)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(*cuts)*100*time.Millisecond)
+			defer cancel()
+			rounds := 0
+			for ; client.Info().Reconnects < *cuts; rounds++ {
+				if err := swarm(ctx, uint64(rounds), client, server, 16, 100<<10); err != nil {
+					t.Fatalf("round %d, %d reconnects: %v\nclient %v %v, server %v %v", rounds, client.Info().Reconnects, err, client.State(), client.Err(), server.State(), server.Err())
+				}
+			}
+			t.Logf("%d rounds, %d dials, %d reconnects, %d attaches, %d refused", rounds, dials.Load(), client.Info().Reconnects, s.attaches.Load(), s.refused.Load())
+			for range 2 { // closing meets losses as well
+				go client.Close()
+			}
+			<-client.Done()
+			<-client.link.Done()
+			<-server.Done()
+			if err := server.Err(); !errors.Is(err, &Error{Code: 0}) {
+				t.Errorf("server ended with %v", err)
+			}
+			<-server.link.Done()
+			client.wait()
+			for _, p := range proxies {
+				p.Close()
+			}
+			s.stop()
+			if n := framing.BuffersInUse() - before; n != 0 {
+				t.Errorf("%d buffers in use", n)
+			}
+		})
+	}
+}
