@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"flag"
 	"io"
 	"sync"
 	"testing"
@@ -27,6 +28,9 @@ func TestMain(m *testing.M) {
 }
 
 const serviceName = "service"
+
+// earlyReplays is how often early data is replayed.
+var earlyReplays = flag.Int("replays", 100, "how often early data is replayed")
 
 // entity is a key pair of scheme ED25519 with its name.
 type entity struct {

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -256,7 +257,7 @@ func (s *Stream) closeWrite() {
 
 // abort ends the sending direction at once: what waits is dropped and
 // RESET_STREAM goes out. err is what writing returns from now on.
-func (s *Stream) abort(code frame.Code, err *StreamError) {
+func (s *Stream) abort(code frame.Code, err error) {
 	h := &s.send
 	next := h.state.next(sendAbort)
 	if next == h.state {
@@ -269,7 +270,8 @@ func (s *Stream) abort(code frame.Code, err *StreamError) {
 	s.m.unschedule(s)
 	s.m.endDeliveries(s, err)
 	if s.left {
-		s.m.config.Recorder.StreamReset(s.id, code, err.Remote)
+		cause, ok := errors.AsType[*StreamError](err)
+		s.m.config.Recorder.StreamReset(s.id, code, ok && cause.Remote)
 		s.m.addControl(s, controlReset)
 	} else {
 		s.m.forget(s)
