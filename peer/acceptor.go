@@ -89,7 +89,10 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 	defer cancel()
 	defer context.AfterFunc(a.life, cancel)()
 	s, err := a.setUp(ctx, conn)
-	if err != nil {
+	switch {
+	case errors.Is(err, session.ErrAttached):
+		return nil // it is served already
+	case err != nil:
 		return err
 	}
 	if !a.add(s) {

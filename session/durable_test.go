@@ -92,7 +92,7 @@ func (w *world) quickly() {
 }
 
 // nowhere finds no other connection.
-func nowhere(context.Context, []string) (transport.Conn, error) {
+func nowhere(context.Context, []string, int) (transport.Conn, error) {
 	return nil, errors.New("nowhere to connect to")
 }
 
