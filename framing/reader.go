@@ -44,6 +44,10 @@ func NewReader(src io.Reader, limits Limits) *Reader {
 	return r
 }
 
+// SetLimits changes the limits of the objects to come: what may follow a set-up is
+// not what may begin one.
+func (r *Reader) SetLimits(limits Limits) { r.limits = limits.withDefaults() }
+
 // Close returns the Reader's buffer to the pool. Records that were handed out
 // stay valid. It does not close the source.
 func (r *Reader) Close() { r.drop() }

@@ -12,20 +12,26 @@ import (
 	"github.com/mslgo/msl/transport"
 )
 
-// An acceptor turns connections into sessions and owns both until they end.
+// An acceptor turns connections into sessions, or serves requests of classic MSL on
+// them, and owns them until they end.
 type acceptor struct {
 	failed     error // of the configuration; nothing else is set then
 	responder  *session.Responder
-	handle     func(context.Context, *session.Session)
+	handle     func(context.Context, *session.Session)            // nil: no sessions
+	classic    func(context.Context, *session.ClassicError) error // nil: no requests
 	handshakes *semaphore.Weighted
 	log        *slog.Logger
 
 	life context.Context // ends when the server is closed
 	end  context.CancelFunc
 
+	serving context.Context // ends when no more requests are waited for
+	drain   context.CancelFunc
+
 	mu       sync.Mutex
 	sessions map[*session.Session]struct{}
 	closing  bool
+	asking   sync.WaitGroup // connections with requests; Add under mu
 	running  sync.WaitGroup // connections being served; Add under mu
 }
 
@@ -38,6 +44,7 @@ func (a *acceptor) start(r *session.Responder, handle func(context.Context, *ses
 	a.responder, a.handle, a.log = r, handle, log
 	a.handshakes = semaphore.NewWeighted(int64(handshakes))
 	a.life, a.end = context.WithCancel(context.Background())
+	a.serving, a.drain = context.WithCancel(a.life)
 	a.sessions = make(map[*session.Session]struct{})
 }
 
@@ -88,10 +95,16 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(a.life, cancel)()
+	if a.handle == nil {
+		return a.serveRequests(ctx, &session.ClassicError{Conn: conn})
+	}
 	s, err := a.setUp(ctx, conn)
+	first, classic := errors.AsType[*session.ClassicError](err)
 	switch {
 	case errors.Is(err, session.ErrAttached):
 		return nil // it is served already
+	case classic:
+		return a.serveRequests(ctx, first)
 	case err != nil:
 		return err
 	}
@@ -120,11 +133,25 @@ func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (*session.Ses
 		return nil, err
 	}
 	defer a.handshakes.Release(1)
-	s, err := session.Accept(ctx, conn, a.responder)
-	if _, classic := errors.AsType[*session.ClassicError](err); classic {
-		conn.Close() // only channels are served here
+	return session.Accept(ctx, conn, a.responder)
+}
+
+// serveRequests serves a connection that carries classic messages.
+func (a *acceptor) serveRequests(ctx context.Context, first *session.ClassicError) error {
+	defer first.Conn.Close()
+	if a.classic == nil {
+		return first
 	}
-	return s, err
+	a.mu.Lock()
+	if a.closing {
+		a.mu.Unlock()
+		return ErrServerClosed
+	}
+	a.asking.Add(1)
+	a.mu.Unlock()
+	defer a.asking.Done()
+	defer context.AfterFunc(ctx, func() { first.Conn.Close() })()
+	return a.classic(ctx, first)
 }
 
 func (a *acceptor) add(s *session.Session) bool {
@@ -143,7 +170,8 @@ func (a *acceptor) remove(s *session.Session) {
 	a.mu.Unlock()
 }
 
-// shutdown drains every session until ctx ends, then ends what is left.
+// shutdown drains every session and lets requests be answered until ctx ends, then
+// ends what is left.
 func (a *acceptor) shutdown(ctx context.Context) error {
 	if a.life == nil {
 		return nil // never started
@@ -160,9 +188,20 @@ func (a *acceptor) shutdown(ctx context.Context) error {
 	for _, s := range open {
 		draining.Go(func() { _ = s.Shutdown(ctx) }) // its handler sees the end
 	}
-	draining.Wait()
+	a.drain()
+	draining.Go(a.asking.Wait)
+	drained := make(chan struct{})
+	go func() {
+		draining.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+	}
 	err := ctx.Err()
 	a.end()
+	<-drained
 	a.running.Wait()
 	return err
 }

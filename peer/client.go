@@ -8,15 +8,18 @@ import (
 	"sync"
 
 	"github.com/mslgo/msl/protocol/entityauth"
+	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
 	"github.com/mslgo/msl/session"
+	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/store"
 	"github.com/mslgo/msl/transport"
 )
 
-// A Client opens sessions with the servers of one service.
+// A Client opens sessions with the servers of one service, and sends them
+// requests of classic MSL.
 type Client struct {
-	// Identity is who we are. Required.
+	// Identity is who we are. Required, unless there is a Network.
 	Identity *Identity
 	// Service is the name the servers answer to. Required.
 	Service string
@@ -29,11 +32,20 @@ type Client struct {
 
 	// EntityAuth has schemes of servers that are accepted besides ED25519.
 	EntityAuth entityauth.Schemes
+	// Network is all that MSL can be told about a party, in place of Identity and
+	// EntityAuth: for other identities, key exchanges and service tokens, as
+	// services of classic MSL want them. Nil: made of those two.
+	Network *message.Network
+	// Reauthenticate gives other entity authentication data when the service
+	// rejects what we have, for [Client.Do]. Nil: there is none.
+	Reauthenticate func(ctx context.Context, rejected error) (entityauth.Data, error)
 
 	// Transports to dial with. Nil: transport.Defaults().
 	Transports []transport.Transport
 	// TLS for wss. Nil: the system's roots.
 	TLS *tls.Config
+	// Exchangers carry requests, besides the Transports: http.
+	Exchangers []transport.Exchanger
 
 	// Limits of the sessions, Algorithms that may be used.
 	Limits     session.Limits
@@ -48,6 +60,10 @@ type Client struct {
 
 	memory sync.Once
 	tokens token.Holders
+
+	mu      sync.Mutex
+	classic *classic.Party // see Do
+	slot    classic.Slot
 }
 
 // Dial connects to the service at one of the URLs, in order, and sets a session
@@ -76,23 +92,37 @@ func (c *Client) NewSession(ctx context.Context, conn net.Conn) (*session.Sessio
 }
 
 func (c *Client) initiator() (*session.Initiator, error) {
-	n, err := network(c.Identity, c.EntityAuth)
+	n, err := c.network()
 	if err != nil {
 		return nil, err
 	}
+	return &session.Initiator{
+		Network:    n,
+		Holder:     c.holders().Holder(c.Service),
+		To:         c.Service,
+		Trust:      c.Trust,
+		Limits:     c.Limits,
+		Algorithms: c.Algorithms,
+		Slot:       &c.slot,
+		OnState:    c.OnState,
+		Log:        c.Log,
+	}, nil
+}
+
+// network is who we are.
+func (c *Client) network() (*message.Network, error) {
+	if c.Network != nil {
+		return c.Network, nil
+	}
+	return network(c.Identity, c.EntityAuth)
+}
+
+// holders is where tokens are kept.
+func (c *Client) holders() token.Holders {
 	c.memory.Do(func() {
 		if c.tokens = c.Tokens; c.tokens == nil {
 			c.tokens = store.NewMemory()
 		}
 	})
-	return &session.Initiator{
-		Network:    n,
-		Holder:     c.tokens.Holder(c.Service),
-		To:         c.Service,
-		Trust:      c.Trust,
-		Limits:     c.Limits,
-		Algorithms: c.Algorithms,
-		OnState:    c.OnState,
-		Log:        c.Log,
-	}, nil
+	return c.tokens
 }

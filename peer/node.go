@@ -11,7 +11,9 @@ import (
 
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/protocol/userauth"
 	"github.com/mslgo/msl/session"
+	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/store"
 	"github.com/mslgo/msl/transport"
 )
@@ -32,6 +34,11 @@ type Node struct {
 	// Session is called, in a goroutine of its own, with each session that a
 	// peer opened. The session is closed when it returns. Required for serving.
 	Session func(ctx context.Context, s *session.Session)
+
+	// Handler answers requests of classic MSL. Nil: there are sessions only.
+	Handler Handler
+	// UserAuth has the schemes of users' credentials that are accepted.
+	UserAuth userauth.Schemes
 
 	// Tokens keeps what peers give us. Nil: in memory.
 	Tokens token.Holders
@@ -58,6 +65,9 @@ type Node struct {
 	start  sync.Once
 	tokens token.Holders
 	server *Server
+
+	mu      sync.Mutex
+	parties map[token.Entity]*classic.Party // the node towards each peer
 }
 
 // Dial opens a session with the peer of the given fingerprint, at the first of
@@ -88,7 +98,10 @@ func (n *Node) initiator(fingerprint string) (*session.Initiator, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.init()
+	p, err := n.party(entity(fingerprint))
+	if err != nil {
+		return nil, err
+	}
 	return &session.Initiator{
 		Network:    net,
 		Holder:     n.tokens.Holder(fingerprint),
@@ -97,6 +110,7 @@ func (n *Node) initiator(fingerprint string) (*session.Initiator, error) {
 		Limits:     n.Limits,
 		Algorithms: n.Algorithms,
 		OnState:    n.OnState,
+		Slot:       p.Slot,
 		Log:        n.Log,
 	}, nil
 }
@@ -144,10 +158,19 @@ func (n *Node) init() {
 		if n.tokens = n.Tokens; n.tokens == nil {
 			n.tokens = store.NewMemory()
 		}
+		keys, issuer := n.TokenKeys, n.Issuer
+		if keys == nil {
+			keys = NewTokenKeys()
+		}
+		if issuer == nil {
+			issuer = store.NewMemoryIssuer()
+		}
 		n.server = &Server{
 			Identity:   n.Identity,
-			TokenKeys:  n.TokenKeys,
-			Issuer:     n.Issuer,
+			TokenKeys:  keys,
+			Issuer:     issuer,
+			Handler:    n.Handler,
+			node:       n,
 			Admit:      n.admit,
 			Session:    n.Session,
 			Transports: n.Transports,

@@ -24,6 +24,7 @@ import (
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/peer"
 	"github.com/mslgo/msl/session"
+	"github.com/mslgo/msl/store/file"
 	"github.com/mslgo/msl/transport"
 )
 
@@ -236,6 +237,37 @@ func units(t *testing.T, b []byte) (headers [][]byte, records int) {
 		}
 		record.Release()
 		records++
+	}
+}
+
+// TestRestartedClientResumes lets nothing survive but the home directory.
+func TestRestartedClientResumes(t *testing.T) {
+	server := &peer.Server{Identity: identity(t), Service: "echo", Session: echo}
+	url := serve(t, server, "tcp://127.0.0.1:0")[0]
+	home := t.TempDir()
+	for _, resumed := range []bool{false, true, true} {
+		id, err := peer.OpenIdentity(home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := file.LoadKey(filepath.Join(home, "tokens.key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := file.Open(filepath.Join(home, "tokens.db"), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := &peer.Client{Identity: id, Service: "echo", Trust: peer.PinOnFirstUse(filepath.Join(home, "known_peers")), Tokens: tokens}
+		s, err := client.Dial(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Info().Resumed != resumed {
+			t.Errorf("resumed: %v, want %v", s.Info().Resumed, resumed)
+		}
+		roundTrip(t, s, "hello")
+		s.Close()
 	}
 }
 

@@ -10,8 +10,11 @@ import (
 	"sync"
 
 	"github.com/mslgo/msl/protocol/entityauth"
+	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/protocol/userauth"
 	"github.com/mslgo/msl/session"
+	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/store"
 	"github.com/mslgo/msl/transport"
 )
@@ -36,6 +39,15 @@ type Server struct {
 
 	// EntityAuth has schemes of clients that are accepted besides ED25519.
 	EntityAuth entityauth.Schemes
+	// UserAuth has the schemes of users' credentials that are accepted.
+	UserAuth userauth.Schemes
+	// ServiceContexts are the keys of our service tokens, by name; "" is for all
+	// others. Nil: we give none, and read none.
+	ServiceContexts token.ServiceContexts
+	// Network is all that MSL can be told about a party, in place of Identity,
+	// EntityAuth, UserAuth and ServiceContexts. TokenKeys, Issuer and Service are
+	// put into a copy where it has none. Nil: made of those four.
+	Network *message.Network
 
 	// Admit is asked about everybody who has authenticated, before the answer
 	// is written; an error refuses. Nil admits everybody: then whoever has a
@@ -44,8 +56,18 @@ type Server struct {
 
 	// Session is called, in a goroutine of its own, with each session. The
 	// session is closed when it returns. ctx ends when the server is closed
-	// or the session is over. Required.
+	// or the session is over. Nil: there is a Handler, and who asks for a
+	// session gets an answer without one.
 	Session func(ctx context.Context, s *session.Session)
+
+	// Handler answers requests of classic MSL on the same ports. Nil: there are
+	// sessions only.
+	Handler Handler
+	// InsecurePlaintext lets answers go for everybody to read where there are no
+	// keys, instead of having the client get some, and InsecureUnprotected for
+	// everybody to change, too; see [ResponseWriter] for single answers.
+	InsecurePlaintext   bool
+	InsecureUnprotected bool
 
 	// Transports to listen with. Nil: transport.Defaults().
 	Transports []transport.Transport
@@ -66,6 +88,10 @@ type Server struct {
 	Log *slog.Logger
 
 	names []string // besides Service; a Node's own
+	node  *Node    // whose server this is; nil: a service's
+
+	classic  *classic.Party
+	requests requests
 
 	start sync.Once
 	acceptor
@@ -160,16 +186,20 @@ func (s *Server) init() (err error) {
 		if issuer == nil {
 			issuer = store.NewMemoryIssuer()
 		}
-		n, nerr := network(s.Identity, s.EntityAuth)
+		n, nerr := s.network(keys, issuer)
 		if nerr != nil {
 			s.failed = nerr
 			return
 		}
-		if s.Session == nil {
-			s.failed = errors.New("peer: Session is missing: nobody would serve the sessions")
+		if s.Session == nil && s.Handler == nil {
+			s.failed = errors.New("peer: Session and Handler are missing: nobody would serve anything")
 			return
 		}
-		n.TokenKeys, n.Issuer, n.Service = keys, issuer, s.Service
+		s.requests = requests{s.Handler, s.InsecurePlaintext, s.InsecureUnprotected, orDiscard(s.Log)}
+		s.classic = s.party(n)
+		if s.Handler != nil {
+			s.acceptor.classic = s.serveClassic
+		}
 		names := s.names
 		if s.Service != "" {
 			names = append(names, s.Service)
@@ -184,4 +214,45 @@ func (s *Server) init() (err error) {
 		}, s.Session, s.Handshakes, orDiscard(s.Log))
 	})
 	return s.failed
+}
+
+// network is who we are, and what we issue.
+func (s *Server) network(keys *token.Keys, issuer token.Issuer) (*message.Network, error) {
+	if s.Network == nil {
+		n, err := network(s.Identity, s.EntityAuth)
+		if err != nil {
+			return nil, err
+		}
+		n.UserAuth, n.ServiceContexts = s.UserAuth, s.ServiceContexts
+		n.TokenKeys, n.Issuer, n.Service = keys, issuer, s.Service
+		return n, nil
+	}
+	n := *s.Network
+	if n.TokenKeys == nil {
+		n.TokenKeys = keys
+	}
+	if n.Issuer == nil {
+		n.Issuer = issuer
+	}
+	if n.Service == "" {
+		n.Service = s.Service
+	}
+	return &n, nil
+}
+
+// party is the server as classic MSL sees it.
+func (s *Server) party(n *message.Network) *classic.Party {
+	p := &classic.Party{Network: n}
+	if s.Admit != nil {
+		p.Admit = func(ctx context.Context, h *message.Header) error { return s.Admit(ctx, infoOf(h)) }
+	}
+	if s.Session != nil {
+		p.Channel = session.Sentinel()
+	}
+	return p
+}
+
+// infoOf is what is known of who sent a classic message.
+func infoOf(h *message.Header) Info {
+	return Info{Entity: h.Sender, User: h.User, Resumed: h.MasterToken != nil}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/transport"
 )
 
@@ -48,6 +49,11 @@ type Initiator struct {
 	// signing key and does not prove it. Whoever has the service's token keys,
 	// or learned the session keys, can then be the service (X11).
 	InsecureNoAuth bool
+
+	// Slot is the renewal slot towards To, shared with the requests of classic
+	// MSL and with other set-ups: of all that may bring a token, one is under way
+	// at a time. Nil: nobody else is asking.
+	Slot *classic.Slot
 
 	// ClassicFallback offers, at first contact, key exchanges that classic MSL
 	// knows. A responder that does not speak the channel then gives a

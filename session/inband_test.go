@@ -447,4 +447,3 @@ func FuzzControlFrames(f *testing.F) {
 		}
 	})
 }
-

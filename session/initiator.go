@@ -15,6 +15,7 @@ import (
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/session/frame"
 	"github.com/mslgo/msl/transport"
 )
@@ -86,6 +87,8 @@ type initiator struct {
 	expected token.Entity    // zero: whoever answers first
 	held     *token.Held     // the token of the request; nil: first contact
 	older    *token.Held     // to be dropped when this set-up is confirmed
+	turn     *classic.Turn   // the renewal slot, if it is held
+	kept     *token.MasterToken
 
 	request *request
 	sent    *message.Sealed
@@ -108,6 +111,7 @@ func (s *initiator) setUp(ctx context.Context) error {
 		s.begin,
 		s.expect,         // 4.3.1: who may answer
 		s.chooseToken,    // 4.1.1
+		s.takeSlot,       // 4.1.1
 		s.makeRequest,    // 4.1.2 to 4.1.4
 		s.sendRequest,    //
 		s.readResponse,   // 4.3.1: it verifies, 4.3.2: its ID
@@ -174,6 +178,28 @@ func (s *initiator) chooseToken(ctx context.Context) error {
 	return nil
 }
 
+// renews says whether the set-up is to bring a token.
+func (s *initiator) renews() bool { return s.held == nil || s.held.Token.Expired(now(s.Network)) }
+
+// takeSlot takes the renewal slot for a set-up that is to bring a token, unless
+// another message gets one meanwhile that will do (spec 09 section 5.2).
+func (s *initiator) takeSlot(ctx context.Context) error {
+	for s.Slot != nil && s.turn == nil && s.renews() {
+		var err error
+		if s.turn, _, err = s.Slot.Acquire(ctx); err != nil {
+			return err
+		}
+		s.held, s.older = nil, nil
+		if err := s.chooseToken(ctx); err != nil {
+			return err
+		}
+	}
+	if s.turn != nil && !s.renews() {
+		s.turn.Publish(s.held.Token)
+	}
+	return nil
+}
+
 func (s *initiator) makeRequest(ctx context.Context) error {
 	o, err := s.Limits.offer()
 	if err != nil {
@@ -188,7 +214,7 @@ func (s *initiator) makeRequest(ctx context.Context) error {
 		to:       s.To,
 		offer:    o,
 	}
-	renew := s.held != nil && s.held.Token.Expired(now(s.Network))
+	renew := s.held != nil && s.renews()
 	if s.held != nil {
 		s.request.from = s.held.Self.Identity
 		s.request.issuer = s.held.From.Issuer.Identity
@@ -467,12 +493,14 @@ func (s *initiator) keep(ctx context.Context) error {
 	if err := s.session.exchange.keep(ctx, h, old); err != nil {
 		return err
 	}
+	s.kept = h.Token
 	s.session.exchange.schedule()
 	return nil
 }
 
-// erase drops the private keys, whatever the outcome (4.3.5).
+// erase drops the private keys, and gives the slot back, whatever the outcome (4.3.5).
 func (s *initiator) erase() {
+	s.turn.Publish(s.kept)
 	keyx.Erase(s.offers)
 	for i := range s.shares {
 		s.shares[i].private = nil

@@ -71,6 +71,7 @@ typedef Side {
 	bit sentClose; bit gotClose; bit ended;
 }
 Side side[2];
+bit finished;	/* both sides */
 
 bit rekeyed;	/* I has sent REKEY */
 bit oweSwitch;	/* I has opened DONE */
@@ -153,6 +154,14 @@ inline empty_out(ch) {
 
 /* ---- the initiator ---- */
 
+#ifdef CLOSE_NOT_KEPT
+#define dropsClose side[I].sentClose
+#define kept (side[I].holds[side[I].next] != CLOSE)
+#else
+#define dropsClose false
+#define kept true
+#endif
+
 #define writableI (cut[ic] || nfull(toR[ic]))
 
 inline writeI(kind, v) {
@@ -185,7 +194,7 @@ proctype Initiator() {
 		:: true -> form(I, CLOSE); side[I].sentClose = 1
 		fi;
 		writeI(REC, side[I].next); side[I].next++ }
-	:: atomic { up && side[I].next < side[I].formed && writableI ->
+	:: atomic { up && side[I].next < side[I].formed && kept && writableI ->
 		writeI(REC, side[I].next); side[I].next++ }
 	:: atomic { up && side[I].told < side[I].received && writableI ->
 		side[I].told = side[I].received; writeI(ACK, side[I].received) }
@@ -210,16 +219,10 @@ proctype Initiator() {
 	:: atomic { ic == NONE && !side[I].ended && !side[I].gotClose ->
 		assert(dialled < CONNS);	/* P5: no attach fails without a cause */
 		ic = dialled; dialled++;
-#ifdef CLOSE_NOT_KEPT
-			if
-		:: side[I].sentClose && side[I].freed < side[I].formed && !side[R].gotClose -> side[I].formed--
-		:: else
-		fi;
-#endif
 		attReceived[ic] = side[I].received; attFirst[ic] = side[I].freed; attEpoch[ic] = side[I].rx;
 		if
 		:: true -> left = 0
-		:: side[I].formed > side[I].freed -> left = side[I].formed - side[I].freed
+		:: side[I].formed > side[I].freed && !dropsClose -> left = side[I].formed - side[I].freed
 		fi;
 		attCount[ic] = left;
 		side[I].next = side[I].freed; side[I].told = side[I].received;
@@ -232,7 +235,7 @@ proctype Initiator() {
 	:: atomic { ic != NONE && cut[ic] -> leave() }
 
 	/* the end: both CLOSE and ACK, or the connection is gone after the peer's CLOSE */
-	:: atomic { side[I].gotClose && (ic == NONE || side[R].ended
+	:: atomic { !side[I].ended && side[I].gotClose && (ic == NONE || side[R].ended
 			|| side[I].sentClose && side[I].freed == side[I].formed && side[I].told == side[I].received) ->
 		side[I].ended = 1 }
 	:: side[I].ended -> break
@@ -416,7 +419,7 @@ proctype Responder() {
 			&& side[R].freed == side[R].formed && side[R].told == side[R].received) ->
 		side[R].ended = 1 }
 	/* I has ended: so does R, if need be when its time to wait is over */
-	:: atomic { side[I].ended -> at_end(); break }
+	:: atomic { side[I].ended -> at_end(); finished = 1; break }
 	od
 }
 
@@ -432,4 +435,9 @@ init {
 		cut[FOE] = 1; reads[0] = 1;
 		run Initiator(); run Responder(); run Network()
 	}
+	finished;	/* the only state in which a run may stay */
+	do
+	:: side[I].ended ->
+progress:	side[I].ended
+	od
 }

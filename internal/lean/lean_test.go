@@ -1,4 +1,3 @@
-// Package lean holds the test that keeps heavy libraries out of what programs link.
 package lean
 
 import (
