@@ -136,6 +136,12 @@ type Responder struct {
 	// resumes: who has only its session keys is then refused (X11).
 	RequireAuth bool
 
+	// AcceptEarly takes the early data of [DialEarly], which the network's Issuer
+	// must then allow once in the whole service: a store that loses claims lets
+	// it be replayed. It has no forward secrecy. Not with RequireAuth. By
+	// default it is dropped, and comes again with the initiator's next flight.
+	AcceptEarly bool
+
 	// At is where this very server can be reached, if it stands behind a
 	// balancer: at most 4 URLs of at most 256 bytes.
 	At []string

@@ -16,5 +16,6 @@ type Info struct {
 	Transport  string        // the URL of the present connection; "" if it has none
 	RoundTrip  time.Duration // smoothed; 0 if not yet known
 	Reconnects int           // how often the session has got another connection
+	Early      bool          // at a responder: early data was accepted
 	Resumed    bool          // set up with a master token, not by first contact
 }

@@ -32,9 +32,18 @@ const maxHeader = 256 << 10
 // protocol *[mslerr.Error]; [ErrNoChannel], [ErrUntrusted] and [ErrAuth] can be
 // matched. One call is one attempt, see [Connect].
 func Dial(ctx context.Context, conn transport.Conn, i *Initiator) (*Session, error) {
-	s := initiator{Initiator: i, conn: conn}
+	s := &initiator{Initiator: i, conn: conn}
 	defer s.erase()
-	err := guard(ctx, conn, s.setUp)
+	return s.result(ctx, guard(ctx, conn, func(ctx context.Context) error {
+		if err := s.open(ctx); err != nil {
+			return err
+		}
+		return s.answered(ctx)
+	}))
+}
+
+// result is what an attempt gave, which has failed if err is not nil.
+func (s *initiator) result(ctx context.Context, err error) (*Session, error) {
 	if err == nil {
 		return s.session, nil
 	}
@@ -49,7 +58,7 @@ func Dial(ctx context.Context, conn transport.Conn, i *Initiator) (*Session, err
 // but the connection. A channel that was begun is closed, as its other side may
 // be content with it.
 func abandon(conn transport.Conn, r *framing.Reader, e *epoch, s *Session, err error) {
-	if s != nil {
+	if s != nil && s.link != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		_ = s.link.Close(ctx, frame.CodeInternal, "")
 		cancel()
@@ -100,27 +109,42 @@ type initiator struct {
 	header   *message.Header
 	response *response
 
+	wantsEarly bool
+	early      *earlyData // nil: none is sent
+
 	epoch    *epoch
 	exporter mslcrypto.Key
 	session  *Session
 }
 
-// setUp is the initiator's half of a set-up (channel set-up 4.1 and 4.3).
-func (s *initiator) setUp(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{
+// open is the first part of the initiator's half of a set-up (channel set-up
+// 4.1): it ends with the request.
+func (s *initiator) open(ctx context.Context) error {
+	return inTurn(ctx,
 		s.begin,
-		s.expect,         // 4.3.1: who may answer
-		s.chooseToken,    // 4.1.1
-		s.takeSlot,       // 4.1.1
-		s.makeRequest,    // 4.1.2 to 4.1.4
-		s.sendRequest,    //
+		s.expect,      // 4.3.1: who may answer
+		s.chooseToken, // 4.1.1
+		s.takeSlot,    // 4.1.1
+		s.makeRequest, // 4.1.2 to 4.1.5
+		s.sendRequest,
+	)
+}
+
+// answered is the other part (4.3).
+func (s *initiator) answered(ctx context.Context) error {
+	return inTurn(ctx,
 		s.readResponse,   // 4.3.1: it verifies, 4.3.2: its ID
 		s.checkResponder, // 4.3.1
 		s.checkChannel,   // 4.3.2
 		s.deriveKeys,     // 4.3.3, 4.4
 		s.confirm,        // 4.3.3, 4.3.4
 		s.keep,           // 4.3.3: pin and token
-	} {
+	)
+}
+
+// inTurn does the steps until one fails.
+func inTurn(ctx context.Context, steps ...func(context.Context) error) error {
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -244,7 +268,15 @@ func (s *initiator) makeRequest(ctx context.Context) error {
 			return err
 		}
 	}
-	s.sent, err = s.network.Seal(ctx, s.requestSpec(renew))
+	spec := s.requestSpec(renew)
+	if s.canEarly() {
+		s.request.early = true
+		spec.Channel = s.request.object()
+		if spec.NonReplayableID, err = s.nonReplayableID(ctx); err != nil {
+			return err
+		}
+	}
+	s.sent, err = s.network.Seal(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -277,8 +309,10 @@ func (s *initiator) canSign() bool {
 }
 
 func (s *initiator) sendRequest(context.Context) error {
-	_, err := s.conn.Write(s.sent.Raw)
-	return err
+	if _, err := s.conn.Write(s.sent.Raw); err != nil || !s.canEarly() {
+		return err
+	}
+	return s.beginEarly()
 }
 
 // readResponse reads and opens the answer: it verifies with the key of the
@@ -353,7 +387,7 @@ func (s *initiator) checkChannel(context.Context) error {
 		return mslerr.New(mslerr.ParseError, "channel version %d was not offered", r.version)
 	case !slices.Contains(s.request.suites, r.suite):
 		return mslerr.New(mslerr.ParseError, "suite %v was not offered", r.suite)
-	case r.early != earlyNone:
+	case r.early != earlyNone && !s.request.early:
 		return mslerr.New(mslerr.ParseError, "an answer to early data that was not announced")
 	case r.offer.durable > s.request.offer.durable:
 		return mslerr.New(mslerr.ParseError, "durable of %d s is over the %d s that were asked for", r.offer.durable, s.request.offer.durable)
@@ -430,6 +464,8 @@ func (s *initiator) confirm(ctx context.Context) error {
 	}
 	var err error
 	s.session, err = newSession(setup{
+		shell:     s.session,
+		early:     s.response.early,
 		initiator: true,
 		conn:      s.conn,
 		reader:    s.reader,

@@ -26,6 +26,9 @@ var ErrOtherUser = errors.New("session: somebody else is logged in")
 // Errors: [ErrOtherUser]; that of source; a *[message.ErrorHeader] for another
 // refusal; ctx's, whose end leaves a login under way to succeed or fail.
 func (s *Session) Login(ctx context.Context, user string, source userauth.Source) error {
+	if err := s.established(ctx); err != nil {
+		return err
+	}
 	x := s.exchange
 	switch at := x.who(); {
 	case user == "":
@@ -86,6 +89,9 @@ func wantsCredentials(err error) bool {
 // SendServiceTokens sends service tokens to the other side and waits until it
 // has taken them. Those that are bound belong to the tokens between the two.
 func (s *Session) SendServiceTokens(ctx context.Context, tokens ...*token.ServiceToken) error {
+	if err := s.established(ctx); err != nil {
+		return err
+	}
 	x := s.exchange
 	x.mu.Lock()
 	l := letter{tokens: tokens, userID: x.uit}
@@ -97,6 +103,9 @@ func (s *Session) SendServiceTokens(ctx context.Context, tokens ...*token.Servic
 // authentication data, for a new master token that depends on no earlier one.
 // The held one is removed.
 func (s *Session) Reauthenticate(ctx context.Context) error {
+	if err := s.established(ctx); err != nil {
+		return err
+	}
 	return s.exchange.request(ctx, letter{fresh: true, renew: true})
 }
 

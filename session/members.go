@@ -39,6 +39,8 @@ type request struct {
 	early    bool
 	auth     bool
 	attach   *attachRequest
+
+	firstSuite int64 // as received, known here or not: that of early data
 }
 
 type publicShare struct {
@@ -188,7 +190,10 @@ func parseRequest(o framing.Object) (*request, error) {
 		r.attach = parseAttachRequest(&a)
 		return r, firstError(p.err, a.err)
 	}
-	for _, s := range p.ints("suites") {
+	for i, s := range p.ints("suites") {
+		if i == 0 {
+			r.firstSuite = s
+		}
 		// A suite that is unknown here is no reason to refuse those beside it.
 		if s > 0 && s <= math.MaxUint16 && stream.Suite(s).Valid() {
 			r.suites = append(r.suites, stream.Suite(s))

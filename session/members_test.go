@@ -21,7 +21,7 @@ func sampleRequest() *request {
 		shares:   []publicShare{{keyx.KEMMLKEM768X25519, span(0, maxShare)}, {keyx.KEMX25519, span(9, 32)}},
 		to:       "service", from: "me", issuer: "you",
 		offer: offer{maxRecord: 65536, window: 262144, credit: 4194304, streams: 256, retain: 1048576, durable: 0},
-		early: true, auth: true,
+		early: true, auth: true, firstSuite: int64(stream.ChaCha20Poly1305),
 	}
 }
 
@@ -48,7 +48,7 @@ func across(t *testing.T, o framing.Object) framing.Object {
 func TestRequestMember(t *testing.T) {
 	attach := &request{versions: []int64{version}, to: "service", from: "me", issuer: "you",
 		attach: &attachRequest{id: channelID(span(1, 16)), epoch: 1 << 31, n: 3, received: 1 << 40, first: 8, count: 2, proof: span(2, 32)}}
-	bare := &request{versions: []int64{7, version}, suites: []stream.Suite{stream.AES128GCM}, to: "s", offer: offer{durable: 9}.withDefaults()}
+	bare := &request{versions: []int64{7, version}, suites: []stream.Suite{stream.AES128GCM}, firstSuite: 1, to: "s", offer: offer{durable: 9}.withDefaults()}
 	for _, r := range []*request{sampleRequest(), attach, bare} {
 		got, err := parseRequest(across(t, r.object()))
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"flag"
 	"io"
 	"sync"
 	"testing"
@@ -24,6 +25,9 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const serviceName = "service"
+
+// earlyReplays is how often early data is replayed.
+var earlyReplays = flag.Int("replays", 100, "how often early data is replayed")
 
 // entity is a key pair of scheme ED25519 with its name.
 type entity struct {

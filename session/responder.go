@@ -70,6 +70,8 @@ type responder struct {
 	kem     uint16
 	begun   bool // counted as unconfirmed
 
+	earlyAnswer earlyAnswer
+
 	spec     message.HeaderSpec
 	x        mslcrypto.Key
 	response *response
@@ -102,6 +104,7 @@ func (s *responder) setUp(ctx context.Context) error {
 		s.checkReplay, // 4.2.3: rate limits
 		s.admit,
 		s.choose,   // 4.2.7
+		s.claim,    // 4.2.8
 		s.exchange, // 4.2.9
 	} {
 		if err := step(ctx); err == ErrAttached {
@@ -320,10 +323,7 @@ func (s *responder) answer(ctx context.Context) error {
 	}
 	s.response.offer = o
 	s.response.at = s.At
-	if s.request.early {
-		// Nobody here claims the ID, so nobody may say that it was dropped (X5).
-		s.response.early = earlyUnknown
-	}
+	s.response.early = s.earlyAnswer
 	rand.Read(s.response.id[:])
 	s.response.auth = s.header.MasterToken != nil && signs(s.Network, s.Network.Self.Scheme())
 	s.spec.Channel = s.response.object()
@@ -369,8 +369,12 @@ func (s *responder) start(ctx context.Context) error {
 			return err
 		}
 	}
-	var err error
+	opener, err := s.earlyOpener()
+	if err != nil {
+		return err
+	}
 	s.session, err = newSession(setup{
+		opener:   opener,
 		conn:     s.conn,
 		reader:   s.reader,
 		prefix:   s.sent.Raw,

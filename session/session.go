@@ -32,6 +32,7 @@ type Session struct {
 	epochs   *epochs // for attach and rekey; erased with the session's end
 	control  *control
 	exchange *exchange
+	early    *earlyData // of DialEarly; nil otherwise
 	exporter mslcrypto.Key
 	info     Info
 	log      *slog.Logger
@@ -49,6 +50,9 @@ type Session struct {
 
 // setup is what a set-up settled.
 type setup struct {
+	shell     *Session       // of DialEarly; nil: there is none
+	early     earlyAnswer    // with shell
+	opener    *stream.Opener // of early data that is accepted; nil: of none
 	initiator bool
 	conn      transport.Conn
 	reader    *framing.Reader
@@ -71,36 +75,82 @@ type setup struct {
 	channels *registry // of the responder
 }
 
+// newShell makes what of a session does not need the keys. Until there is a
+// link its frames wait, or leave as early data.
+func newShell(s setup) *Session {
+	n := &Session{
+		info:   s.info,
+		proved: make(chan error, 1),
+		ended:  make(chan struct{}),
+	}
+	n.presence.conn.Store(&s.conn)
+	n.mux = mux.New(mux.Config{
+		Initiator: s.initiator,
+		Wake: func() {
+			if !n.early.wake() {
+				n.link.Wake()
+			}
+		},
+		RequestAck: func() {
+			if !n.early.wantAck() {
+				n.link.RequestAck()
+			}
+		},
+		RTT: func() time.Duration {
+			if !n.isEstablished() {
+				return 0
+			}
+			return n.link.Stats().RoundTrip
+		},
+		Window:         uint64(s.own.window),
+		MaxWindow:      uint64(max(0, s.limits.StreamWindowMax)),
+		Credit:         uint64(s.own.credit),
+		MaxCredit:      uint64(max(0, s.limits.WindowMax)),
+		MaxStreams:     uint64(s.own.streams),
+		PeerWindow:     uint64(s.peer.window),
+		PeerCredit:     uint64(s.peer.credit),
+		PeerMaxStreams: uint64(s.peer.streams),
+		LocalAddr:      func() net.Addr { return n.connection().LocalAddr() },
+		RemoteAddr:     func() net.Addr { return n.connection().RemoteAddr() },
+	})
+	return n
+}
+
 // newSession starts the channel on its connection: the first record leaves,
 // behind prefix, and records are read from now on. The session belongs to
 // nobody until confirmed has returned.
 func newSession(s setup) (*Session, error) {
+	n := s.shell
+	var streams link.Source
+	var first uint64 // number of the first record
+	if n == nil {
+		n = newShell(s)
+		streams = n.mux
+	} else {
+		streams, first = n.settleEarly(s.early, s.peer)
+	}
 	out, in := s.epoch.r2i, s.epoch.i2r
 	if s.initiator {
 		out, in = in, out
 	}
-	sealer, err := stream.NewSealer(s.suite, out, 0)
+	sealer, err := stream.NewSealer(s.suite, out, first)
 	if err != nil {
-		return nil, err
+		return s.shell, err
 	}
 	opener, err := stream.NewOpener(s.suite, in, 0)
 	if err != nil {
-		return nil, err
+		return s.shell, err
 	}
 	// The link has copies of its own.
 	out.Erase()
 	in.Erase()
-	n := &Session{
-		id:       s.id,
-		epochs:   &epochs{newest: s.epoch},
-		control:  s.control,
-		exporter: s.exporter,
-		info:     s.info,
-		log:      s.log,
-		proved:   make(chan error, 1),
-		ended:    make(chan struct{}),
-	}
-	n.presence.conn.Store(&s.conn)
+	n.id = s.id
+	n.epochs = &epochs{newest: s.epoch}
+	n.control = s.control
+	n.exporter = s.exporter
+	n.info = s.info
+	n.log = s.log
+	n.info.Early = s.opener != nil
 	if s.onState != nil {
 		n.presence.tell = func(to State) { s.onState(n, to) }
 	}
@@ -111,7 +161,9 @@ func newSession(s setup) (*Session, error) {
 		Initiator:    s.initiator,
 		Sealer:       sealer,
 		Opener:       opener,
+		Early:        s.opener,
 		Control:      c,
+		Streams:      streams,
 		MaxRecord:    int(s.peer.maxRecord),
 		OwnMaxRecord: int(s.own.maxRecord),
 		Retain:       s.own.retain,
@@ -126,6 +178,7 @@ func newSession(s setup) (*Session, error) {
 			}
 			n.prove(nil)
 		},
+		OnEarly: func() { n.prove(nil) }, // the claim makes it unique
 		OnLost:  n.onLost,
 		OnClose: n.onClose,
 		OnDone:  n.onDone,
@@ -133,23 +186,6 @@ func newSession(s setup) (*Session, error) {
 	if s.durable > 0 && s.channels != nil {
 		config.Account = &s.channels.retained
 	}
-	n.mux = mux.New(mux.Config{
-		Initiator:      s.initiator,
-		Wake:           func() { n.link.Wake() },
-		RequestAck:     func() { n.link.RequestAck() },
-		RTT:            func() time.Duration { return n.link.Stats().RoundTrip },
-		Window:         uint64(s.own.window),
-		MaxWindow:      uint64(max(0, s.limits.StreamWindowMax)),
-		Credit:         uint64(s.own.credit),
-		MaxCredit:      uint64(max(0, s.limits.WindowMax)),
-		MaxStreams:     uint64(s.own.streams),
-		PeerWindow:     uint64(s.peer.window),
-		PeerCredit:     uint64(s.peer.credit),
-		PeerMaxStreams: uint64(s.peer.streams),
-		LocalAddr:      func() net.Addr { return n.connection().LocalAddr() },
-		RemoteAddr:     func() net.Addr { return n.connection().RemoteAddr() },
-	})
-	config.Streams = n.mux
 	n.link = link.New(config)
 	c.rekey.init(s.initiator, n.link, n.epochs, s.limits.rekey())
 	if s.durable > 0 {
@@ -161,6 +197,9 @@ func newSession(s setup) (*Session, error) {
 		}
 	}
 	n.watchIdle(s.limits.idle())
+	if n.early != nil {
+		n.early.end(n.link)
+	}
 	return n, n.link.Attach(s.conn, s.reader, s.prefix)
 }
 
@@ -203,6 +242,7 @@ func (s *Session) onClose(err error) {
 	err = sessionError(err)
 	s.once.Do(func() {
 		s.err = err
+		s.forgetEarly(err)
 		s.mux.Fail(s.err)
 		s.idle.stop()
 		s.control.rekey.stop()
@@ -277,10 +317,16 @@ func (s *Session) CloseWithError(code uint64, reason string) error {
 func (s *Session) Close() error { return s.close(frame.CodeNoError, "") }
 
 func (s *Session) close(code Code, reason string) error {
+	if !s.isEstablished() {
+		s.early.cancel(net.ErrClosed)
+		_ = s.established(context.Background())
+	}
 	select {
 	case <-s.ended:
-		<-s.link.Done()
-		s.wait()
+		if s.link != nil {
+			<-s.link.Done()
+			s.wait()
+		}
 		return nil
 	default:
 	}
@@ -303,6 +349,9 @@ func (s *Session) wait() {
 // themselves. At a responder it asks for them, and waits for what the initiator
 // does. The end of ctx ends the waiting only.
 func (s *Session) Rekey(ctx context.Context) error {
+	if err := s.established(ctx); err != nil {
+		return err
+	}
 	err := s.control.rekey.run(ctx, s.ended)
 	if err == errSessionEnded {
 		err = s.err
@@ -325,8 +374,12 @@ func (s *Session) Err() error {
 	}
 }
 
-// Info says who is at the other side and how the session is doing.
+// Info says who is at the other side and how the session is doing. Before the
+// answer to DialEarly it says who is expected.
 func (s *Session) Info() Info {
+	if !s.isEstablished() {
+		return s.early.info
+	}
 	i := s.info
 	i.User = s.exchange.who()
 	i.RoundTrip = s.link.Stats().RoundTrip

@@ -135,6 +135,10 @@ func expand(secret []byte, label string, length int) ([]byte, error) {
 // Seq is the number of the next record.
 func (p *protection) Seq() uint64 { return p.seq }
 
+// Continue sets the number of the next record, which follows early data: these
+// have another key, and numbers of the same row (channel set-up 4.7.1).
+func (p *protection) Continue(seq uint64) { p.seq = seq }
+
 // Update moves to the next generation: KEY_UPDATE (channel set-up 4.7.3). The
 // old secret is erased. It fails for early data, which has one generation.
 func (p *protection) Update() error {

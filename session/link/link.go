@@ -73,6 +73,10 @@ type Config struct {
 	Sealer *stream.Sealer
 	Opener *stream.Opener
 
+	// Early opens early data, which comes before all other records and goes on
+	// in their numbers. Nil: early records are skipped.
+	Early *stream.Opener
+
 	// Control is the session's source, Streams the streams'. Control goes first.
 	Control, Streams Source
 
@@ -106,6 +110,8 @@ type Config struct {
 	// OnOpened is called once by the reading goroutine when the first record
 	// has been opened and handled: it confirms the keys.
 	OnOpened func()
+	// OnEarly is called once, likewise, for the first early record.
+	OnEarly func()
 	// OnLost is called when the connection was lost and the Link waits for
 	// another, see [Link.Resume]. It must not wait for the Link.
 	OnLost func(error)

@@ -26,6 +26,7 @@ type input struct {
 	switched  bool // the keys changed: the frame must be the last of its record
 	probed    bool // a PING or CLOSE was in the record
 	failures  int  // records that did not open with the present key
+	early     earlyInput
 }
 
 // read opens and handles records until the connection ends. The first skip of
@@ -38,12 +39,21 @@ func (l *Link) read(r *framing.Reader, skip uint64) {
 		return
 	}
 	for {
-		record, err := r.Record(l.cfg.OwnMaxRecord + stream.TagLength)
+		early, err := l.earlyNext(r)
 		if err != nil {
 			l.broke(l.lost(err))
 			return
 		}
-		err = l.handleRecord(record)
+		limit, opener := l.cfg.OwnMaxRecord, l.cfg.Opener
+		if early {
+			limit, opener = MaxEarlyRecord, l.cfg.Early
+		}
+		record, err := r.Record(limit + stream.TagLength)
+		if err != nil {
+			l.broke(l.lost(err))
+			return
+		}
+		err = l.handleRecord(record, opener)
 		size := len(record.B)
 		record.Release()
 		if err != nil {
@@ -102,8 +112,8 @@ func (l *Link) batchEnd() {
 
 // handleRecord opens a record and handles its frames. An error means that it
 // does not open; a violation in it closes the channel.
-func (l *Link) handleRecord(record framing.Record) error {
-	plaintext, err := l.cfg.Opener.Open(record.B)
+func (l *Link) handleRecord(record framing.Record, opener *stream.Opener) error {
+	plaintext, err := opener.Open(record.B)
 	in := &l.in
 	if err != nil {
 		if in.failures++; in.failures >= maxFailures {
@@ -112,7 +122,14 @@ func (l *Link) handleRecord(record framing.Record) error {
 		return err
 	}
 	in.probed = false
-	asks, err := l.handleFrames(plaintext, record.Buffer)
+	early := opener == l.cfg.Early
+	if early {
+		err = in.early.take(len(plaintext))
+	}
+	asks := false
+	if err == nil {
+		asks, err = l.handleFrames(plaintext, record.Buffer)
+	}
 
 	l.mu.Lock()
 	now := l.now()
@@ -143,7 +160,11 @@ func (l *Link) handleRecord(record framing.Record) error {
 	if err != nil {
 		l.CloseWithError(err)
 	}
-	if !in.opened {
+	if early {
+		if in.early.records == 1 && err == nil && l.cfg.OnEarly != nil {
+			l.cfg.OnEarly()
+		}
+	} else if !in.opened {
 		in.opened = true
 		l.cfg.Logger.Debug("msl channel: first record opened")
 		if l.cfg.OnOpened != nil && err == nil {
@@ -184,6 +205,11 @@ func (l *Link) handleFrames(b []byte, buf *framing.Buffer) (asks bool, err error
 			return asks, ignoreIf(ending, err)
 		}
 		asks = asks || frame.AsksForAck(typ)
+		if l.in.early.open {
+			if err := l.in.early.allow(typ); err != nil {
+				return asks, ignoreIf(ending, err)
+			}
+		}
 		if ending && typ != frame.TypeAck && typ != frame.TypeClose {
 			return asks, nil // this side closes the channel: the rest does not matter
 		}

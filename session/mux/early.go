@@ -1,0 +1,119 @@
+package mux
+
+import (
+	"math"
+	"slices"
+
+	"github.com/mslgo/msl/session/frame"
+)
+
+// Early data leaves before the peer has answered the set-up (channel set-up
+// 4.1.5): STREAM_OPEN and STREAM only. What becomes of it the answer says:
+//
+//	accepted   Grant
+//	rejected   Grant, Unsent; the same frames leave once more, first of all; Resent
+//	unknown    Grant, Forget
+
+// AppendEarly is AppendFrames for an early record.
+func (m *Mux) AppendEarly(dst []byte, room int, seq uint64) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return dst
+	}
+	dst = m.appendData(dst, len(dst)+room, seq)
+	m.refresh()
+	return dst
+}
+
+// Grant raises the limits that the peer was thought to have to those that it
+// said at set-up: credit of each stream and of the channel, in bytes, and streams.
+func (m *Mux) Grant(window, credit, streams uint64) {
+	m.mu.Lock()
+	m.config.PeerWindow = window
+	raise := func(s *Stream) {
+		if s.local && window > s.send.limit {
+			s.send.limit = window
+			m.schedule(s)
+		}
+	}
+	for _, s := range m.streams {
+		raise(s)
+	}
+	for s := range m.unopened {
+		raise(s)
+	}
+	m.sendLimit = max(m.sendLimit, credit)
+	m.feedStarved()
+	m.allowed = max(m.allowed, streams)
+	m.releaseOpeners()
+	m.unlockAndWake()
+}
+
+// feedStarved looks again at who waited for credit of the channel.
+func (m *Mux) feedStarved() {
+	if m.sent >= m.sendLimit {
+		return
+	}
+	for m.starved.head != nil {
+		m.schedule(m.starved.head)
+	}
+}
+
+// resent is the number of a record that is not known yet.
+const resent = math.MaxUint64
+
+// Unsent tells that no record of those until now counts: what was in them waits
+// to be sent again, and Delivered waits for that.
+func (m *Mux) Unsent() {
+	m.renumber(resent, func(uint64) bool { return true })
+}
+
+// Resent tells that all that was Unsent is in records up to seq.
+func (m *Mux) Resent(seq uint64) {
+	m.renumber(seq, func(n uint64) bool { return n == resent })
+}
+
+// renumber gives what left in records of which is says so the number seq.
+func (m *Mux) renumber(seq uint64, is func(uint64) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.streams {
+		if s.local && is(s.send.last) {
+			s.send.last = seq
+		}
+	}
+	for _, d := range m.deliveries {
+		if d.left && is(d.seq) {
+			d.seq = seq
+		}
+	}
+}
+
+// Forget ends the streams that were opened here and have left, with err, as if
+// they had never been: the peer counts its streams and credit from zero. Those
+// that have not left go on.
+func (m *Mux) Forget(err error) {
+	m.mu.Lock()
+	for id, s := range m.streams {
+		if !s.local {
+			continue
+		}
+		s.settled = true // nothing of it leaves any more
+		s.stopReading(frame.CodeCancelled, err)
+		s.abort(frame.CodeCancelled, err)
+		s.recv.err, s.send.err = err, err
+		m.unschedule(s)
+		m.endDeliveries(s, err)
+		delete(m.streams, id)
+		m.reserved--
+	}
+	gone := func(s *Stream) bool { return s.local && s.settled }
+	m.urgent = slices.DeleteFunc(m.urgent, gone)
+	m.quiet = slices.DeleteFunc(m.quiet, gone)
+	m.numbered, m.sent = 0, 0
+	m.feedStarved()
+	m.releaseOpeners()
+	m.checkDrained()
+	m.unlockAndWake()
+}
