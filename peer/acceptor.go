@@ -99,10 +99,13 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 		return a.serveRequests(ctx, &session.ClassicError{Conn: conn})
 	}
 	s, err := a.setUp(ctx, conn)
-	if first, ok := errors.AsType[*session.ClassicError](err); ok {
+	first, classic := errors.AsType[*session.ClassicError](err)
+	switch {
+	case errors.Is(err, session.ErrAttached):
+		return nil // it is served already
+	case classic:
 		return a.serveRequests(ctx, first)
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	if !a.add(s) {

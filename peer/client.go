@@ -56,6 +56,10 @@ type Client struct {
 	Limits     session.Limits
 	Algorithms session.Algorithms
 
+	// OnState is told when a session loses its connection, gets
+	// another, or ends. It must not wait for the session. Nil: nobody is.
+	OnState func(*session.Session, session.State)
+
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
 
@@ -76,14 +80,17 @@ type Client struct {
 }
 
 // Dial connects to the service at one of the URLs, in order, and sets a session
-// up with the first that answers. ctx bounds the dial only, not the session.
+// up with the first that answers. ctx bounds the dial only, not the session, which
+// connects again by itself when it loses its connection.
 // Errors are those of transport.Dial and session.Connect.
 func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, error) {
 	i, err := c.initiator()
 	if err != nil {
 		return nil, err
 	}
-	return session.Connect(ctx, connect(urls, &transport.Options{Transports: c.transports(), TLS: c.TLS}), i)
+	to := addresses{urls, &transport.Options{Transports: c.transports(), TLS: c.TLS}}
+	i.Connect = to.again
+	return session.Connect(ctx, to.connect, i)
 }
 
 // transports are those to dial with, and at their end one that says why http is
@@ -105,7 +112,8 @@ func (c *Client) exchangers() []transport.Exchanger {
 }
 
 // NewSession sets a session up over a connection that was made otherwise. The
-// connection belongs to the session from then on, also if the set-up fails.
+// connection belongs to the session from then on, also if the set-up fails, and
+// the session ends with it.
 func (c *Client) NewSession(ctx context.Context, conn net.Conn) (*session.Session, error) {
 	i, err := c.initiator()
 	if err != nil {
@@ -127,6 +135,7 @@ func (c *Client) initiator() (*session.Initiator, error) {
 		Limits:     c.Limits,
 		Algorithms: c.Algorithms,
 		Slot:       &c.slot,
+		OnState:    c.OnState,
 		Log:        c.Log,
 		Observe:    c.Observe,
 		KeyLog:     c.KeyLog,

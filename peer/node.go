@@ -57,6 +57,10 @@ type Node struct {
 	Limits     session.Limits
 	Algorithms session.Algorithms
 
+	// OnState is told when a session that we dialled loses its connection, gets
+	// another, or ends. It must not wait for the session. Nil: nobody is.
+	OnState func(*session.Session, session.State)
+
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
 
@@ -76,13 +80,16 @@ type Node struct {
 }
 
 // Dial opens a session with the peer of the given fingerprint, at the first of
-// the URLs that answers. ctx bounds the dial only.
+// the URLs that answers. ctx bounds the dial only; the session connects again by
+// itself when it loses its connection.
 func (n *Node) Dial(ctx context.Context, fingerprint string, urls ...string) (*session.Session, error) {
 	i, err := n.initiator(fingerprint)
 	if err != nil {
 		return nil, err
 	}
-	return session.Connect(ctx, connect(urls, &transport.Options{Transports: n.Transports, TLS: n.TLS}), i)
+	to := addresses{urls, &transport.Options{Transports: n.Transports, TLS: n.TLS}}
+	i.Connect = to.again
+	return session.Connect(ctx, to.connect, i)
 }
 
 // NewSession opens a session with the peer of the given fingerprint over a
@@ -111,6 +118,7 @@ func (n *Node) initiator(fingerprint string) (*session.Initiator, error) {
 		Trust:      session.Known(entity(fingerprint)),
 		Limits:     n.Limits,
 		Algorithms: n.Algorithms,
+		OnState:    n.OnState,
 		Slot:       p.Slot,
 		Log:        n.Log,
 		Observe:    n.Observe,

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/protocol/entityauth"
@@ -49,26 +50,66 @@ func network(id *Identity, schemes entityauth.Schemes) (*message.Network, error)
 	}, nil
 }
 
-// connect gives a function that connects to the first of urls that answers. An
-// address that does not answer is passed over.
-func connect(urls []string, opts *transport.Options) func(context.Context) (transport.Conn, error) {
-	return func(ctx context.Context) (transport.Conn, error) {
-		failed := make([]error, 0, len(urls))
-		for _, url := range urls {
-			conn, err := transport.Dial(ctx, url, opts)
-			if err == nil {
-				return conn, nil
-			}
-			failed = append(failed, err)
-			if ctx.Err() != nil {
-				break
-			}
+// addresses are the URLs of one session's dial, and how to dial them.
+type addresses struct {
+	urls []string
+	opts *transport.Options
+}
+
+// connect connects to the first URL that answers.
+func (a addresses) connect(ctx context.Context) (transport.Conn, error) {
+	return a.dial(ctx, a.urls)
+}
+
+// again connects a session that has lost its connection: to the server that has
+// it, at the addresses that it gave, and then to the URLs that were dialled. Each
+// attempt begins with the next of them, as one that answers need not have it.
+func (a addresses) again(ctx context.Context, at []string, attempt int) (transport.Conn, error) {
+	urls := make([]string, 0, len(at)+len(a.urls))
+	for _, u := range at {
+		if a.protects(u) {
+			urls = append(urls, u)
 		}
-		if len(urls) == 0 {
-			return nil, errors.New("peer: no URL to dial")
-		}
-		return nil, fmt.Errorf("peer: %w", errors.Join(failed...))
 	}
+	urls = append(urls, a.urls...)
+	if len(urls) > 0 {
+		n := attempt % len(urls)
+		urls = append(urls[n:len(urls):len(urls)], urls[:n]...)
+	}
+	return a.dial(ctx, urls)
+}
+
+// protects says whether an address that the server gave protects no less than
+// those that were dialled.
+func (a addresses) protects(rawURL string) bool {
+	t, u, err := transport.Find(rawURL, a.opts)
+	if err != nil {
+		return false
+	}
+	return t.Protected(u.Scheme) || !slices.ContainsFunc(a.urls, func(dialled string) bool {
+		t, u, err := transport.Find(dialled, a.opts)
+		return err == nil && t.Protected(u.Scheme)
+	})
+}
+
+// dial connects to the first of urls that answers. An address that does not
+// answer is passed over.
+func (a addresses) dial(ctx context.Context, urls []string) (transport.Conn, error) {
+	failed := make([]error, 0, len(urls))
+	for _, url := range urls {
+		conn, err := transport.Dial(ctx, url, a.opts)
+		if err == nil {
+			return conn, nil
+		}
+		failed = append(failed, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(urls) == 0 {
+		return nil, errors.New("peer: no URL to dial")
+	}
+	return nil, fmt.Errorf("peer: %w", errors.Join(failed...))
 }
 
 func orDiscard(log *slog.Logger) *slog.Logger {

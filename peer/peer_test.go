@@ -484,3 +484,57 @@ func TestManyStreamsOverOneSession(t *testing.T) {
 		}
 	}
 }
+
+// A client's session goes on over another connection, at whatever server
+// address answers.
+func TestSessionOutlivesItsConnection(t *testing.T) {
+	server := &peer.Server{Identity: identity(t), Service: "echo", Session: echo}
+	urls := serve(t, server, "tcp://127.0.0.1:0", "ws://127.0.0.1:0/msl")
+	proxy := &faultnet.Proxy{Target: strings.TrimPrefix(urls[0], "tcp://")}
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer proxy.Close()
+	states := make(chan session.State, 10)
+	client := &peer.Client{
+		Identity: identity(t),
+		Service:  "echo",
+		Trust:    peer.PinOnFirstUse(filepath.Join(t.TempDir(), "known_peers")),
+		OnState:  func(_ *session.Session, s session.State) { states <- s },
+	}
+	s, err := client.Dial(t.Context(), "tcp://"+proxy.Addr(), urls[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	st, err := s.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		text := fmt.Sprint("message ", i)
+		if _, err := io.WriteString(st, text); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, len(text))
+		if _, err := io.ReadFull(st, b); err != nil || string(b) != text {
+			t.Fatalf("%q, %v", b, err)
+		}
+		if i == 2 {
+			break
+		}
+		if i == 1 {
+			proxy.Close() // the other address is left
+		} else {
+			proxy.Cut()
+		}
+		for _, want := range []session.State{session.StateReconnecting, session.StateConnected} {
+			if got := <-states; got != want {
+				t.Fatalf("state %v, want %v", got, want)
+			}
+		}
+	}
+	if i := s.Info(); i.Reconnects != 2 || i.Transport != urls[1] {
+		t.Errorf("%d reconnects, connected to %s", i.Reconnects, i.Transport)
+	}
+}

@@ -145,7 +145,8 @@ func (s *Server) Serve(ctx context.Context, listeners ...transport.Listener) err
 }
 
 // ServeConn serves one connection and returns when its session is over, or with
-// the error of its set-up. The connection belongs to the server.
+// the error of its set-up, or at once if it goes on with a session that had lost
+// its connection. The connection belongs to the server.
 func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	if err := s.init(); err != nil {
 		return err

@@ -69,10 +69,11 @@ type Initiator struct {
 	ServiceTokens func(*Session, []*token.ServiceToken)
 
 	// Connect makes another connection for a session that has lost its own. at
-	// is where the responder says that this very server is reached: these are
-	// tried first, unless they protect less. Nil: what [Connect] was given, and
-	// without it a session ends with its connection.
-	Connect func(ctx context.Context, at []string) (transport.Conn, error)
+	// is where the responder says that this very server is reached: to be tried
+	// first, unless they protect less. attempt counts from 0 since the last
+	// good connection: each had better begin with another address. Nil: what
+	// [Connect] was given, and without it a session ends with its connection.
+	Connect func(ctx context.Context, at []string, attempt int) (transport.Conn, error)
 
 	// OnState is told of each change of a session's [State], in order. It must
 	// not wait for the session. Nil: nobody is.

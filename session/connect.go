@@ -18,7 +18,7 @@ import (
 func Connect(ctx context.Context, connect func(context.Context) (transport.Conn, error), i *Initiator) (*Session, error) {
 	if i.Connect == nil {
 		again := *i
-		again.Connect = func(ctx context.Context, _ []string) (transport.Conn, error) { return connect(ctx) }
+		again.Connect = func(ctx context.Context, _ []string, _ int) (transport.Conn, error) { return connect(ctx) }
 		i = &again
 	}
 	for {

@@ -92,7 +92,7 @@ func (w *world) quickly() {
 }
 
 // nowhere finds no other connection.
-func nowhere(context.Context, []string) (transport.Conn, error) {
+func nowhere(context.Context, []string, int) (transport.Conn, error) {
 	return nil, errors.New("nowhere to connect to")
 }
 
@@ -196,15 +196,20 @@ func TestDurability(t *testing.T) {
 		name string
 		urls []string
 		most int64
+		set  func(*world)
 	}{
-		{"tcp", []string{"tcp://127.0.0.1:0"}, 48 << 10},
-		{"small pieces", []string{"tcp://127.0.0.1:0"}, 6 << 10},
-		{"alternating", []string{"tcp://127.0.0.1:0", "ws://127.0.0.1:0/msl"}, 48 << 10},
+		{"tcp", []string{"tcp://127.0.0.1:0"}, 48 << 10, nil},
+		{"small pieces", []string{"tcp://127.0.0.1:0"}, 6 << 10, nil},
+		{"alternating", []string{"tcp://127.0.0.1:0", "ws://127.0.0.1:0/msl"}, 48 << 10, nil},
+		{"rekeying", []string{"tcp://127.0.0.1:0"}, 24 << 10, func(w *world) { w.initiator.Limits.Rekey = 150 * time.Millisecond }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := framing.BuffersInUse()
 			w := newWorld(t)
 			w.quickly()
+			if tc.set != nil {
+				tc.set(w)
+			}
 			s := w.serve(t, tc.urls...)
 			var dials atomic.Int64
 			var dialled []string
@@ -232,7 +237,7 @@ func TestDurability(t *testing.T) {
 					t.Fatalf("round %d, %d reconnects: %v\nclient %v %v, server %v %v", rounds, client.Info().Reconnects, err, client.State(), client.Err(), server.State(), server.Err())
 				}
 			}
-			t.Logf("%d rounds, %d dials, %d reconnects, %d attaches, %d refused", rounds, dials.Load(), client.Info().Reconnects, s.attaches.Load(), s.refused.Load())
+			t.Logf("%d rounds, epoch %d, %d dials, %d reconnects, %d attaches, %d refused", rounds, client.epochs.number(), dials.Load(), client.Info().Reconnects, s.attaches.Load(), s.refused.Load())
 			for range 2 { // closing meets losses as well
 				go client.Close()
 			}

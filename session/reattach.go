@@ -35,7 +35,7 @@ type reattacher struct {
 	network *message.Network
 	to      string
 	at      []string
-	connect func(ctx context.Context, at []string) (transport.Conn, error)
+	connect func(ctx context.Context, at []string, attempt int) (transport.Conn, error)
 	pause   func(attempt int) time.Duration
 
 	life context.Context // ends with the session
@@ -87,8 +87,8 @@ func (r *reattacher) run() {
 			timer.Stop()
 			return
 		}
-		r.attempt++
 		err := r.attach()
+		r.attempt++
 		if err == nil {
 			r.since = time.Now()
 			return
@@ -105,7 +105,7 @@ func (r *reattacher) attach() error {
 	at := r.session.link.Standing()
 	ctx, cancel := context.WithTimeout(r.life, min(at.Patience<<r.silent, max(at.Patience, maxAnswerTime)))
 	defer cancel()
-	conn, err := r.connect(ctx, r.at)
+	conn, err := r.connect(ctx, r.at, r.attempt)
 	if err != nil {
 		return err
 	}
