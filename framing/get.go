@@ -41,21 +41,18 @@ func Opt[T Value](o Object, name string) (T, bool, error) {
 	return v, true, nil
 }
 
-// AppendBinary appends the binary member of that name to dst. It is [Get] with
-// []byte for whoever has memory for the result, which never shares any with o.
-func AppendBinary(dst []byte, o Object, name string) ([]byte, error) {
-	if s, isText := o[name].(text); isText {
-		b, err := appendBase64(dst, s)
-		if err != nil {
-			return nil, &MemberError{Member: name, Want: wantBinary}
-		}
-		return b, nil
+// Binary is [Get] with []byte for whoever has memory for the result: what has
+// to be decoded from Base64 is put into that of buf, if there is enough of it.
+func Binary(o Object, name string, buf []byte) ([]byte, error) {
+	s, isText := o[name].(text)
+	if !isText {
+		return Get[[]byte](o, name)
 	}
-	b, err := Get[[]byte](o, name)
+	b, err := appendBase64(buf[:0], s)
 	if err != nil {
-		return nil, err
+		return nil, &MemberError{Member: name, Want: wantBinary}
 	}
-	return append(dst, b...), nil
+	return b, nil
 }
 
 // Elements returns the elements of a, each under the rules of [Get]. The

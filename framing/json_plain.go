@@ -68,3 +68,24 @@ func plainAll(d []byte) bool {
 	}
 	return marks&highBits == 0
 }
+
+// unquoted counts the bytes at the beginning of d before the next quote or
+// backslash. It looks for one within a block of the other, so that neither is
+// looked for again and again where the other is frequent.
+func unquoted(d []byte) int {
+	n := 0
+	for n < len(d) {
+		block := d[n:min(n+plainBlock, len(d))]
+		quote := bytes.IndexByte(block, '"')
+		if quote < 0 {
+			quote = len(block)
+		}
+		if slash := bytes.IndexByte(block[:quote], '\\'); slash >= 0 {
+			return n + slash
+		}
+		if n += quote; quote < len(block) {
+			break
+		}
+	}
+	return n
+}

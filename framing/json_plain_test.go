@@ -40,3 +40,21 @@ func TestPlain(t *testing.T) {
 		}
 	}
 }
+
+func TestUnquoted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := bytes.Repeat([]byte("é\n\x00a"), rapid.IntRange(0, plainBlock).Draw(t, "words"))
+		for range rapid.IntRange(0, 3).Draw(t, "others") {
+			if len(d) > 0 {
+				d[rapid.IntRange(0, len(d)-1).Draw(t, "at")] = rapid.SampledFrom([]byte(`"\`)).Draw(t, "byte")
+			}
+		}
+		want := bytes.IndexAny(d, `"\`)
+		if want < 0 {
+			want = len(d)
+		}
+		if got := unquoted(d); got != want {
+			t.Fatalf("unquoted(%d bytes) = %d, want %d", len(d), got, want)
+		}
+	})
+}

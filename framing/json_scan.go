@@ -33,7 +33,7 @@ func (s *jsonScanner) scan(p []byte) (int, bool, error) {
 			continue
 		}
 		if s.quoted {
-			if i += plain(p[i:]); i == len(p) {
+			if i += unquoted(p[i:]); i == len(p) {
 				break
 			}
 			s.quoted = p[i] != '"'

@@ -37,10 +37,10 @@ func sameMembers(t *testing.T, got, want Object) {
 		sameMember[[]byte](t, got, want, name)
 		sameMember[int64](t, got, want, name)
 		sameMember[bool](t, got, want, name)
-		g, gerr := AppendBinary([]byte("x"), got, name)
-		w, werr := AppendBinary([]byte("x"), want, name)
+		g, gerr := Binary(got, name, []byte("memory"))
+		w, werr := Binary(want, name, []byte("memory"))
 		if !bytes.Equal(g, w) || !reflect.DeepEqual(gerr, werr) {
-			t.Errorf("%s: appended %.40q, %v, want %.40q, %v", name, g, gerr, w, werr)
+			t.Errorf("%s: binary %.40q, %v, want %.40q, %v", name, g, gerr, w, werr)
 		}
 		if inner, ok, _ := Opt[Object](want, name); ok {
 			o, err := Get[Object](got, name)
@@ -86,24 +86,28 @@ func TestSharedIsNotEncoded(t *testing.T) {
 	}
 }
 
-func TestAppendBinary(t *testing.T) {
-	o := Object{"b": []byte("cd"), "s": "Y2Q=", "n": int64(1)}
-	buf := make([]byte, 2, 100)
-	copy(buf, "ab")
-	for _, name := range []string{"b", "s"} {
-		got, err := AppendBinary(buf, o, name)
-		if err != nil || string(got) != "abcd" || &got[0] != &buf[0] {
-			t.Errorf("%s: %q, %v", name, got, err)
-		}
+func TestBinary(t *testing.T) {
+	o, err := DecodeShared([]byte(`{"s":"Y2Q=","empty":"","bad":"Y2Q","n":1}`))
+	if err != nil {
+		t.Fatal(err)
 	}
-	o["b"].([]byte)[0] = 'X'
-	if string(buf[:4]) != "abcd" {
-		t.Error("the result shares memory with the object")
+	buf := []byte("abcdefgh")
+	got, err := Binary(o, "s", buf)
+	if err != nil || string(got) != "cd" || &got[0] != &buf[0] {
+		t.Errorf("%q, %v", got, err)
 	}
-	for _, name := range []string{"n", "absent"} {
-		_, err := AppendBinary(buf, o, name)
-		var e *MemberError
-		if !errors.As(err, &e) || e.Member != name || e.Missing != (name == "absent") {
+	if got, err = Binary(o, "s", nil); err != nil || string(got) != "cd" {
+		t.Errorf("without memory: %q, %v", got, err)
+	}
+	if got, err = Binary(o, "empty", buf); err != nil || got == nil || len(got) > 0 {
+		t.Errorf("empty: %q, %v", got, err)
+	}
+	if got, err = Binary(Object{"b": []byte("cd")}, "b", buf); err != nil || string(got) != "cd" || &got[0] == &buf[0] {
+		t.Errorf("that needs no decoding: %q, %v", got, err)
+	}
+	for _, name := range []string{"n", "bad", "absent"} {
+		_, err := Binary(o, name, buf)
+		if e, ok := errors.AsType[*MemberError](err); !ok || e.Member != name || e.Missing != (name == "absent") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

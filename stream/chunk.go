@@ -54,8 +54,8 @@ type scratch struct{ object, payload []byte }
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // open verifies, decrypts and decompresses the next chunk, which is s.object
-// (spec 04 section 6.1). Its data is appended to dst or has memory of its own.
-func (o *opener) open(dst []byte, s *scratch) (chunk, error) {
+// (spec 04 section 6.1). Its data is in the memory of buf or has its own.
+func (o *opener) open(buf []byte, s *scratch) (chunk, error) {
 	var c chunk
 	inner, err := o.unseal(s)
 	if err != nil {
@@ -83,7 +83,7 @@ func (o *opener) open(dst []byte, s *scratch) (chunk, error) {
 			return c, mslerr.New(mslerr.UnidentifiedCompression, "%q", name)
 		}
 	}
-	if c.data, err = framing.AppendBinary(dst, inner, memberData); err != nil {
+	if c.data, err = framing.Binary(inner, memberData, buf); err != nil {
 		return c, mslerr.Wrap(mslerr.ParseError, err)
 	}
 	switch {
@@ -116,7 +116,7 @@ func (o *opener) unseal(s *scratch) (framing.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.payload, err = framing.AppendBinary(s.payload[:0], object, memberPayload); err != nil {
+	if s.payload, err = framing.Binary(object, memberPayload, s.payload); err != nil {
 		return nil, mslerr.Wrap(mslerr.ParseError, err)
 	}
 	signature, err := get[[]byte](object, memberSignature)

@@ -164,7 +164,7 @@ func (b *ChunkReader) next() error {
 	if s.object, _, err = b.r.AppendObject(s.object[:0]); err != nil {
 		return b.failure(err)
 	}
-	c, err := b.opener.open(b.memory[:0], s)
+	c, err := b.opener.open(b.memory, s)
 	if err != nil {
 		return b.failure(err)
 	}

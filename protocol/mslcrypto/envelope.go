@@ -120,7 +120,7 @@ func parseEnvelope1(buf []byte, o framing.Object) (*Envelope, error) {
 	if e.IV, _, err = framing.Opt[[]byte](o, memberIV); err != nil {
 		return nil, err
 	}
-	if e.Ciphertext, err = framing.AppendBinary(buf[:0], o, memberCiphertext); err != nil {
+	if e.Ciphertext, err = framing.Binary(o, memberCiphertext, buf); err != nil {
 		return nil, err
 	}
 	if _, err = framing.Get[[]byte](o, memberSHA256); err != nil {
