@@ -245,7 +245,7 @@ func TestReconnectObserved(t *testing.T) {
 	w.responder.Observe.Metrics = &theirs
 	accepted := make(chan error, 10)
 	tries := 0
-	w.initiator.Connect = func(ctx context.Context, _ []string) (transport.Conn, error) {
+	w.initiator.Connect = func(ctx context.Context, _ []string, _ int) (transport.Conn, error) {
 		if tries++; tries == 1 {
 			return nil, errors.New("not this time")
 		}
