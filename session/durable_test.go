@@ -60,10 +60,10 @@ func (w *world) serve(t testing.TB, urls ...string) *service {
 
 func (s *service) accept(ctx context.Context, conn transport.Conn) {
 	session, err := Accept(ctx, conn, s.world.responder)
-	switch {
-	case err == nil:
+	switch err {
+	case nil:
 		s.sessions <- session
-	case err == ErrAttached:
+	case ErrAttached:
 		s.attaches.Add(1)
 	default:
 		s.refused.Add(1)

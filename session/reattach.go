@@ -118,7 +118,7 @@ func (r *reattacher) attach() error {
 	}
 	if err != nil && !a.taken {
 		conn.Close()
-		<-a.sent
+		<-a.wrote
 		a.reader.Close()
 	}
 	return err
@@ -131,8 +131,9 @@ type attachment struct {
 	reader   *framing.Reader
 	standing link.Standing
 	answered bool
-	taken    bool       // conn and reader are the link's
-	sent     chan error // what became of the writing; closed afterwards
+	taken    bool          // conn and reader are the link's
+	sent     chan error    // what became of the writing
+	wrote    chan struct{} // closed when nobody writes any more
 
 	held  *token.Held
 	epoch uint32
@@ -141,16 +142,16 @@ type attachment struct {
 }
 
 func (a *attachment) run(ctx context.Context) error {
-	a.sent = make(chan error, 1)
+	a.sent, a.wrote = make(chan error, 1), make(chan struct{})
 	request, err := a.request(ctx)
 	if err != nil {
-		close(a.sent)
+		close(a.wrote)
 		return err
 	}
 	// Who sends ahead reads at the same time: the other side may not read on
 	// before it has written its answer.
 	go func() {
-		defer close(a.sent)
+		defer close(a.wrote)
 		if _, err := a.conn.Write(request); err != nil {
 			a.sent <- err
 			return

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,7 @@ type channel struct {
 	expiry  *time.Timer
 }
 
-// durable says whether there is room for another durable channel.
+// room says whether there is room for another durable channel.
 func (g *registry) room(retained int64) bool {
 	if retained <= 0 {
 		retained = defaultRetained
@@ -145,10 +146,10 @@ func (c *channel) move(most int) bool {
 
 // closeCode is the code of the CLOSE that ended a link, if one did.
 func closeCode(err error) (frame.Code, bool) {
-	switch e := err.(type) {
-	case *link.CloseError:
+	if e, ok := errors.AsType[*link.CloseError](err); ok {
 		return e.Code, true
-	case *frame.Error:
+	}
+	if e, ok := errors.AsType[*frame.Error](err); ok {
 		return e.Code, true
 	}
 	return 0, false
