@@ -1,6 +1,7 @@
 package framing
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -12,19 +13,20 @@ import (
 
 const badBase64 = "invalid Base64"
 
-var base64Space = strings.NewReplacer(" ", "", "\t", "")
-
 // DecodeBase64 decodes standard padded Base64, the form of every binary member
 // in JSON. The empty string is empty binary, not an error.
-func DecodeBase64(s string) ([]byte, error) {
-	if strings.IndexByte(s, ' ') >= 0 || strings.IndexByte(s, '\t') >= 0 {
-		s = base64Space.Replace(s)
+func DecodeBase64(s string) ([]byte, error) { return appendBase64([]byte{}, []byte(s)) }
+
+// appendBase64 appends what s stands for to dst.
+func appendBase64(dst, s []byte) ([]byte, error) {
+	if bytes.IndexByte(s, ' ') >= 0 || bytes.IndexByte(s, '\t') >= 0 {
+		s = bytes.ReplaceAll(bytes.ReplaceAll(s, []byte(" "), nil), []byte("\t"), nil)
 	}
-	b, err := base64.StdEncoding.DecodeString(s)
+	dst, err := base64.StdEncoding.AppendDecode(dst, s)
 	if err != nil {
 		return nil, syntaxErrorOf(err)
 	}
-	return b, nil
+	return dst, nil
 }
 
 // DecodeBase64URL decodes the alphabet of JSON Web Key and JSON Web Encryption.

@@ -101,3 +101,14 @@ func Decode(data []byte) (Object, error) {
 	}
 	return f.Parse(data)
 }
+
+// DecodeShared is [Decode] for whoever only asks for members, with [Get],
+// [Opt], [Elements] and [AppendBinary], and is done before data changes: the
+// strings of JSON, most of which are binary in Base64, stay where they are in
+// data. They have a type of their own, so the object is good for nothing else.
+func DecodeShared(data []byte) (Object, error) {
+	if len(data) > 0 && data[0] == JSON.Identifier() {
+		return parseJSON(data, true)
+	}
+	return Decode(data)
+}

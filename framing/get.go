@@ -41,6 +41,23 @@ func Opt[T Value](o Object, name string) (T, bool, error) {
 	return v, true, nil
 }
 
+// AppendBinary appends the binary member of that name to dst. It is [Get] with
+// []byte for whoever has memory for the result, which never shares any with o.
+func AppendBinary(dst []byte, o Object, name string) ([]byte, error) {
+	if s, isText := o[name].(text); isText {
+		b, err := appendBase64(dst, s)
+		if err != nil {
+			return nil, &MemberError{Member: name, Want: wantBinary}
+		}
+		return b, nil
+	}
+	b, err := Get[[]byte](o, name)
+	if err != nil {
+		return nil, err
+	}
+	return append(dst, b...), nil
+}
+
 // Elements returns the elements of a, each under the rules of [Get]. The
 // [MemberError] of one that does not fit names its index, as in "[2]".
 func Elements[T Value](a Array) ([]T, error) {
@@ -54,6 +71,8 @@ func Elements[T Value](a Array) ([]T, error) {
 	return list, nil
 }
 
+const wantBinary = "binary"
+
 // as gives m as a T; if it is none, what was wanted.
 func as[T Value](m any) (v T, want string) {
 	if v, ok := m.(T); ok {
@@ -63,6 +82,9 @@ func as[T Value](m any) (v T, want string) {
 	switch t := any(&v).(type) {
 	case *string:
 		want = "a string"
+		var s text
+		s, ok = m.(text)
+		*t = string(s)
 	case *bool:
 		want = "a boolean"
 	case *Array:
@@ -76,10 +98,14 @@ func as[T Value](m any) (v T, want string) {
 		n, ok = integer(m)
 		*t = float64(n)
 	case *[]byte:
-		want = "binary"
-		if s, isString := m.(string); isString {
-			var err error
+		want = wantBinary
+		var err error
+		switch s := m.(type) {
+		case string:
 			*t, err = DecodeBase64(s)
+			ok = err == nil
+		case text:
+			*t, err = appendBase64([]byte{}, s)
 			ok = err == nil
 		}
 	case *Object:

@@ -1,8 +1,6 @@
 package framing
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -18,8 +16,11 @@ import (
 //   - bytes that are not UTF-8 and escapes of half a surrogate pair are errors.
 //     A pair whose halves are each encoded in three bytes (CESU-8) is read as
 //     the character it means: the JavaScript stack writes that.
-func (jsonFormat) Parse(data []byte) (Object, error) {
-	p := jsonParser{data: data}
+func (jsonFormat) Parse(data []byte) (Object, error) { return parseJSON(data, false) }
+
+// parseJSON makes the values that are strings of type text if share is set.
+func parseJSON(data []byte, share bool) (Object, error) {
+	p := jsonParser{data: data, share: share}
 	if len(data) == 0 || data[0] != '{' {
 		return nil, p.fail("no object")
 	}
@@ -33,9 +34,13 @@ func (jsonFormat) Parse(data []byte) (Object, error) {
 	return o, nil
 }
 
+// text is a string, in valid UTF-8, whose bytes are part of what was parsed.
+type text []byte
+
 // jsonParser is a cursor over data; pos is the next byte to look at.
 type jsonParser struct {
 	data   []byte
+	share  bool
 	pos    int
 	depth  int
 	values int
@@ -88,10 +93,11 @@ func (p *jsonParser) object() (Object, error) {
 			return nil, p.fail("no member name")
 		}
 		at := p.pos
-		name, err := p.str()
+		s, err := p.str()
 		if err != nil {
 			return nil, err
 		}
+		name := string(s)
 		if _, dup := o[name]; dup {
 			return nil, p.failAt(at, "duplicate member")
 		}
@@ -161,7 +167,14 @@ func (p *jsonParser) value() (any, error) {
 	}
 	switch c := p.next(); {
 	case c == '"':
-		return p.str()
+		s, err := p.str()
+		if err != nil {
+			return nil, err
+		}
+		if p.share {
+			return text(s), nil
+		}
+		return string(s), nil
 	case c == '{':
 		return p.object()
 	case c == '[':
@@ -186,34 +199,35 @@ func (p *jsonParser) literal(word string) bool {
 	return true
 }
 
-// str parses a string from its opening quote.
-func (p *jsonParser) str() (string, error) {
+// str parses a string from its opening quote. The result is part of data,
+// unless something had to be rewritten.
+func (p *jsonParser) str() ([]byte, error) {
 	d := p.data
 	i := p.pos + 1
 	start := i      // of what is not yet in text
-	var text []byte // nil until something has to be rewritten
+	var made []byte // nil until something has to be rewritten
 	for {
 		i += plain(d[i:])
 		if i == len(d) {
-			return "", p.failAt(i, "string without end")
+			return nil, p.failAt(i, "string without end")
 		}
 		switch c := d[i]; {
 		case c == '"':
 			p.pos = i + 1
-			if text == nil {
-				return string(d[start:i]), nil
+			if made == nil {
+				return d[start:i:i], nil
 			}
-			return string(append(text, d[start:i]...)), nil
+			return append(made, d[start:i]...), nil
 		case c == '\\':
 			r, n := unescape(d[i:])
 			if n == 0 {
-				return "", p.failAt(i, "bad escape")
+				return nil, p.failAt(i, "bad escape")
 			}
-			text = utf8.AppendRune(append(text, d[start:i]...), r)
+			made = utf8.AppendRune(append(made, d[start:i]...), r)
 			i += n
 			start = i
 		case c < 0x20:
-			return "", p.failAt(i, "control character in a string")
+			return nil, p.failAt(i, "control character in a string")
 		default:
 			r, n := utf8.DecodeRune(d[i:])
 			if r != utf8.RuneError || n > 1 {
@@ -221,9 +235,9 @@ func (p *jsonParser) str() (string, error) {
 				continue
 			}
 			if r = splitRune(d[i:]); r == utf8.RuneError {
-				return "", p.failAt(i, "malformed UTF-8")
+				return nil, p.failAt(i, "malformed UTF-8")
 			}
-			text = utf8.AppendRune(append(text, d[start:i]...), r)
+			made = utf8.AppendRune(append(made, d[start:i]...), r)
 			i += 6
 			start = i
 		}
@@ -383,31 +397,4 @@ func integral(text string) (int64, bool) {
 	}
 	n, err := strconv.ParseInt(significant+strings.Repeat("0", zeros), 10, 64)
 	return n, err == nil
-}
-
-// plain counts the bytes at the beginning of d that stand for themselves in a
-// string: ASCII but quote, backslash and control characters. Payloads are long
-// strings of nothing else, so it looks at eight at a time.
-func plain(d []byte) int {
-	const (
-		lo = 0x0101010101010101
-		hi = 0x8080808080808080
-	)
-	i := 0
-	for ; i+8 <= len(d); i += 8 {
-		w := binary.LittleEndian.Uint64(d[i:])
-		quote, slash := w^(lo*'"'), w^(lo*'\\')
-		// x-lo &^ x has the top bit of the lowest byte that is 0; a borrow can
-		// only mark bytes above it, and the lowest mark is the one that counts.
-		marks := (w | (quote-lo)&^quote | (slash-lo)&^slash | (w-lo*0x20)&^w) & hi
-		if marks != 0 {
-			return i + bits.TrailingZeros64(marks)/8
-		}
-	}
-	for ; i < len(d); i++ {
-		if c := d[i]; c < 0x20 || c >= 0x80 || c == '"' || c == '\\' {
-			break
-		}
-	}
-	return i
 }

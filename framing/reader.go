@@ -80,29 +80,38 @@ func (r *Reader) Peek() (byte, error) {
 // their own. The error is io.EOF as in [Reader.Peek], io.ErrUnexpectedEOF if
 // the source ended inside the object.
 func (r *Reader) Object() ([]byte, Format, error) {
-	b, err := r.Peek()
+	object, format, err := r.AppendObject(nil)
 	if err != nil {
 		return nil, nil, err
+	}
+	return slices.Clip(object), format, nil
+}
+
+// AppendObject is [Reader.Object] for whoever has memory for the object: it
+// appends its bytes to dst. After an error it returns what it has of them.
+func (r *Reader) AppendObject(dst []byte) ([]byte, Format, error) {
+	b, err := r.Peek()
+	if err != nil {
+		return dst, nil, err
 	}
 	format, err := Detect(b)
 	if err != nil {
-		return nil, nil, err
+		return dst, nil, err
 	}
 	scanner := format.NewScanner(r.limits)
-	var object []byte
 	for {
 		n, done, err := scanner.Scan(r.buf.B[r.r:r.w])
 		if err != nil {
-			return nil, nil, err
+			return dst, nil, err
 		}
-		object = append(object, r.buf.B[r.r:r.r+n]...)
+		dst = append(dst, r.buf.B[r.r:r.r+n]...)
 		r.r += n
 		if done {
 			r.afterObject = true
-			return slices.Clip(object), format, nil
+			return dst, format, nil
 		}
 		if err := r.fill(1); err != nil {
-			return nil, nil, unexpected(err)
+			return dst, nil, unexpected(err)
 		}
 	}
 }

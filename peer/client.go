@@ -3,10 +3,13 @@ package peer
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
@@ -14,6 +17,7 @@ import (
 	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/store"
 	"github.com/mslgo/msl/transport"
+	mslhttp "github.com/mslgo/msl/transport/http"
 )
 
 // A Client opens sessions with the servers of one service, and sends them
@@ -44,7 +48,8 @@ type Client struct {
 	Transports []transport.Transport
 	// TLS for wss. Nil: the system's roots.
 	TLS *tls.Config
-	// Exchangers carry requests, besides the Transports: http.
+	// Exchangers carry requests over what gives no connections, besides the
+	// Transports. Nil: http and https.
 	Exchangers []transport.Exchanger
 
 	// Limits of the sessions, Algorithms that may be used.
@@ -54,12 +59,20 @@ type Client struct {
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
 
+	// Observe is told of figures and events of the sessions. The zero value:
+	// nobody is.
+	Observe observe.Observer
+	// KeyLog gets the secrets of every session: for finding faults, never in
+	// service; see [session.Initiator]. Nil: none.
+	KeyLog io.Writer
+
 	memory sync.Once
 	tokens token.Holders
 
 	mu      sync.Mutex
 	classic *classic.Party // see Do
 	slot    classic.Slot
+	http    mslhttp.Transport
 }
 
 // Dial connects to the service at one of the URLs, in order, and sets a session
@@ -70,7 +83,25 @@ func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, er
 	if err != nil {
 		return nil, err
 	}
-	return session.Connect(ctx, connect(urls, &transport.Options{Transports: c.Transports, TLS: c.TLS}), i)
+	return session.Connect(ctx, connect(urls, &transport.Options{Transports: c.transports(), TLS: c.TLS}), i)
+}
+
+// transports are those to dial with, and at their end one that says why http is
+// none of them.
+func (c *Client) transports() []transport.Transport {
+	list := c.Transports
+	if list == nil {
+		list = transport.Defaults()
+	}
+	return append(slices.Clip(list), &c.http)
+}
+
+// exchangers are those to send requests with.
+func (c *Client) exchangers() []transport.Exchanger {
+	if c.Exchangers == nil {
+		return []transport.Exchanger{&c.http}
+	}
+	return c.Exchangers
 }
 
 // DialEarly is Dial without waiting for the service's answer, if a token of an
@@ -113,6 +144,8 @@ func (c *Client) initiator() (*session.Initiator, error) {
 		Algorithms: c.Algorithms,
 		Slot:       &c.slot,
 		Log:        c.Log,
+		Observe:    c.Observe,
+		KeyLog:     c.KeyLog,
 	}, nil
 }
 

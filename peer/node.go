@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
 
 	"github.com/mslgo/msl/mslerr"
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/token"
 	"github.com/mslgo/msl/protocol/userauth"
 	"github.com/mslgo/msl/session"
@@ -58,6 +60,13 @@ type Node struct {
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
 
+	// Observe is told of figures and events of the sessions. The zero value:
+	// nobody is.
+	Observe observe.Observer
+	// KeyLog gets the secrets of every session: for finding faults, never in
+	// service; see [session.Initiator]. Nil: none.
+	KeyLog io.Writer
+
 	start  sync.Once
 	tokens token.Holders
 	server *Server
@@ -104,6 +113,8 @@ func (n *Node) initiator(fingerprint string) (*session.Initiator, error) {
 		Algorithms: n.Algorithms,
 		Slot:       p.Slot,
 		Log:        n.Log,
+		Observe:    n.Observe,
+		KeyLog:     n.KeyLog,
 	}, nil
 }
 
@@ -170,6 +181,8 @@ func (n *Node) init() {
 			Limits:     n.Limits,
 			Algorithms: n.Algorithms,
 			Log:        n.Log,
+			Observe:    n.Observe,
+			KeyLog:     n.KeyLog,
 		}
 		if n.Identity != nil {
 			n.server.names = []string{n.Identity.Fingerprint()}

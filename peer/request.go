@@ -220,7 +220,7 @@ func (c *Client) opener(rawURL string) (classic.Opener, error) {
 		return nil, err
 	}
 	opts := &transport.Options{Transports: c.Transports, TLS: c.TLS}
-	for _, e := range c.Exchangers {
+	for _, e := range c.exchangers() {
 		if slices.Contains(e.Schemes(), u.Scheme) {
 			return classic.OpenFunc(func(ctx context.Context) (transport.Exchange, error) {
 				return e.Exchange(ctx, u, opts)

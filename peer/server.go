@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
@@ -17,6 +19,7 @@ import (
 	"github.com/mslgo/msl/session/classic"
 	"github.com/mslgo/msl/store"
 	"github.com/mslgo/msl/transport"
+	mslhttp "github.com/mslgo/msl/transport/http"
 )
 
 // ErrServerClosed is what the serving calls return after Shutdown or Close.
@@ -92,6 +95,13 @@ type Server struct {
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
 
+	// Observe is told of figures and events of the sessions. The zero value:
+	// nobody is.
+	Observe observe.Observer
+	// KeyLog gets the secrets of every session: for finding faults, never in
+	// service; see [session.Initiator]. Nil: none.
+	KeyLog io.Writer
+
 	names []string // besides Service; a Node's own
 	node  *Node    // whose server this is; nil: a service's
 
@@ -148,11 +158,15 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	return s.serveConn(ctx, transport.NetConn(conn))
 }
 
-// ServeHTTP serves the channel over WebSocket beside whatever else a web server
-// does.
+// ServeHTTP serves the channel over WebSocket, and requests that are POSTed,
+// beside whatever else a web server does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := s.init(); err != nil {
 		http.Error(w, "the server is not configured", http.StatusInternalServerError)
+		return
+	}
+	if r.Method == http.MethodPost && s.Handler != nil {
+		(&mslhttp.Handler{Serve: s.ServeExchange}).ServeHTTP(w, r)
 		return
 	}
 	h := transport.WebSocketHandler{
@@ -216,6 +230,8 @@ func (s *Server) init() (err error) {
 			Algorithms:  s.Algorithms,
 			AcceptEarly: s.AcceptEarly,
 			Log:         s.Log,
+			Observe:     s.Observe,
+			KeyLog:      s.KeyLog,
 		}, s.Session, s.Handshakes, orDiscard(s.Log))
 	})
 	return s.failed

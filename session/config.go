@@ -3,11 +3,13 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
@@ -78,6 +80,14 @@ type Initiator struct {
 
 	// Log gets a line for each set-up that fails or ends. Nil: silent.
 	Log *slog.Logger
+
+	// Observe is told of figures and events. The zero value: nobody is.
+	Observe observe.Observer
+
+	// KeyLog gets the secrets of every session, with which whoever recorded its
+	// connection can read it: for finding faults, never in service. Each Write is
+	// whole lines; the format stands in docs/operations.md. Nil: none.
+	KeyLog io.Writer
 
 	pause func(attempt int) time.Duration // before an attach; nil: the usual one
 }
@@ -172,6 +182,12 @@ type Responder struct {
 
 	// Log gets a line for each set-up that fails. Nil: silent.
 	Log *slog.Logger
+
+	// Observe is told of figures and events. The zero value: nobody is.
+	Observe observe.Observer
+
+	// KeyLog gets the secrets of every session, as in [Initiator].
+	KeyLog io.Writer
 
 	channels registry
 

@@ -44,12 +44,6 @@ func pair(t testing.TB, url string) (a, b transport.Conn) {
 	return a, <-accepted
 }
 
-func transports(f func(name, url string)) {
-	f("pipe", "")
-	f("tcp", "tcp://127.0.0.1:0")
-	f("ws", "ws://127.0.0.1:0/msl")
-}
-
 func TestConn(t *testing.T) {
 	transports(func(name, url string) {
 		t.Run(name, func(t *testing.T) {

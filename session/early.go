@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/session/frame"
 	"github.com/mslgo/msl/session/link"
 	"github.com/mslgo/msl/session/mux"
@@ -53,7 +54,7 @@ const answerTimeout = 30 * time.Second
 // would have returned. ctx ends the call only; its deadline holds for the whole
 // set-up, 30 s without one.
 func DialEarly(ctx context.Context, conn transport.Conn, i *Initiator) (*Session, error) {
-	s := &initiator{Initiator: i, conn: conn, wantsEarly: true}
+	s := &initiator{Initiator: i, conn: conn, wantsEarly: true, recorder: i.Observe.Session(observe.Initiator)}
 	err := guard(ctx, conn, s.open)
 	if err != nil || s.early == nil {
 		defer s.erase()

@@ -7,6 +7,8 @@ import "sync"
 // initiator's switch is here, since it may attach with either (channel set-up
 // 4.6.3, 4.7.4). Its methods may be called concurrently.
 type epochs struct {
+	begun func(*epoch) // told of each one after the first; nil: nobody is
+
 	mu     sync.Mutex
 	newest *epoch
 	before *epoch // nil: erased
@@ -38,6 +40,9 @@ func (k *epochs) advance(next *epoch) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.newest, k.before = next, k.newest
+	if k.begun != nil {
+		k.begun(next)
+	}
 }
 
 // settle erases the epoch before the newest.

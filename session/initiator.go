@@ -10,6 +10,7 @@ import (
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
@@ -32,7 +33,7 @@ const maxHeader = 256 << 10
 // protocol *[mslerr.Error]; [ErrNoChannel], [ErrUntrusted] and [ErrAuth] can be
 // matched. One call is one attempt, see [Connect].
 func Dial(ctx context.Context, conn transport.Conn, i *Initiator) (*Session, error) {
-	s := &initiator{Initiator: i, conn: conn}
+	s := &initiator{Initiator: i, conn: conn, recorder: i.Observe.Session(observe.Initiator)}
 	defer s.erase()
 	return s.result(ctx, guard(ctx, conn, func(ctx context.Context) error {
 		if err := s.open(ctx); err != nil {
@@ -44,6 +45,7 @@ func Dial(ctx context.Context, conn transport.Conn, i *Initiator) (*Session, err
 
 // result is what an attempt gave, which has failed if err is not nil.
 func (s *initiator) result(ctx context.Context, err error) (*Session, error) {
+	recordSetUp(s.recorder, s.session, err)
 	if err == nil {
 		return s.session, nil
 	}
@@ -89,8 +91,9 @@ func guard(ctx context.Context, conn transport.Conn, setUp func(context.Context)
 // initiator is the state of one attempt.
 type initiator struct {
 	*Initiator
-	conn   transport.Conn
-	reader *framing.Reader
+	conn     transport.Conn
+	reader   *framing.Reader
+	recorder *observe.Recorder
 
 	network  message.Network // with the key exchange schemes of this attempt
 	expected token.Entity    // zero: whoever answers first
@@ -127,18 +130,22 @@ func (s *initiator) open(ctx context.Context) error {
 		s.takeSlot,    // 4.1.1
 		s.makeRequest, // 4.1.2 to 4.1.5
 		s.sendRequest,
+		done(s.recorder, "request sent"),
 	)
 }
 
 // answered is the other part (4.3).
 func (s *initiator) answered(ctx context.Context) error {
 	return inTurn(ctx,
-		s.readResponse,   // 4.3.1: it verifies, 4.3.2: its ID
+		s.readResponse, // 4.3.1: it verifies, 4.3.2: its ID
+		done(s.recorder, "response opened"),
 		s.checkResponder, // 4.3.1
 		s.checkChannel,   // 4.3.2
 		s.deriveKeys,     // 4.3.3, 4.4
-		s.confirm,        // 4.3.3, 4.3.4
-		s.keep,           // 4.3.3: pin and token
+		done(s.recorder, "keys derived"),
+		s.confirm, // 4.3.3, 4.3.4
+		done(s.recorder, "confirmed"),
+		s.keep, // 4.3.3: pin and token
 	)
 }
 
@@ -483,6 +490,8 @@ func (s *initiator) confirm(ctx context.Context) error {
 		durable:   s.response.offer.durableTime(),
 		attacher:  s.Initiator,
 		at:        s.response.at,
+		recorder:  s.recorder,
+		keyLog:    s.KeyLog,
 		info: Info{
 			Entity:    expected,
 			Suite:     s.response.suite,

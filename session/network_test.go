@@ -22,7 +22,10 @@ import (
 	"github.com/mslgo/msl/transport"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The goroutine that is ignored serves JavaScript's events.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
+}
 
 const serviceName = "service"
 

@@ -93,6 +93,7 @@ func (r *reattacher) run() {
 			r.since = time.Now()
 			return
 		}
+		r.session.looks.recorder.AttachFailed(err)
 		if log := r.session.log; log != nil {
 			log.Info("msl session: not yet attached", "to", r.to, "attempt", r.attempt, "err", err)
 		}

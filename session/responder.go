@@ -11,6 +11,7 @@ import (
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/keyx"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/mslcrypto"
@@ -28,7 +29,7 @@ import (
 // record; such an error is an os.ErrDeadlineExceeded. Refusals are sent to the
 // initiator with their response code and nothing else, and returned.
 func Accept(ctx context.Context, conn transport.Conn, r *Responder) (*Session, error) {
-	s := responder{Responder: r, conn: conn}
+	s := responder{Responder: r, conn: conn, recorder: r.Observe.Session(observe.Responder)}
 	defer s.erase()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -37,6 +38,7 @@ func Accept(ctx context.Context, conn transport.Conn, r *Responder) (*Session, e
 	s.cancel = cancel
 	err := guard(ctx, conn, s.setUp)
 	var classic *ClassicError
+	recordSetUp(s.recorder, s.session, err)
 	if err == nil || err == ErrAttached || errors.As(err, &classic) {
 		return s.session, err
 	}
@@ -58,10 +60,11 @@ var (
 // responder is the state of one attempt.
 type responder struct {
 	*Responder
-	conn   transport.Conn
-	reader *framing.Reader
-	cancel context.CancelCauseFunc
-	timer  *time.Timer // of the header, then of the confirmation
+	conn     transport.Conn
+	reader   *framing.Reader
+	recorder *observe.Recorder
+	cancel   context.CancelCauseFunc
+	timer    *time.Timer // of the header, then of the confirmation
 
 	header  *message.Header
 	hq      digest
@@ -94,6 +97,7 @@ func (s *responder) setUp(ctx context.Context) error {
 	if s.header.Channel == nil {
 		return &ClassicError{Header: s.header, Reader: s.reader, Conn: s.conn}
 	}
+	s.recorder.Step("request opened")
 	for _, step := range []func(context.Context) error{
 		s.parseRequest, // 4.2.1
 		s.checkEntity,  // 4.2.3
@@ -103,6 +107,7 @@ func (s *responder) setUp(ctx context.Context) error {
 		s.attachIfAsked,
 		s.checkReplay, // 4.2.3: rate limits
 		s.admit,
+		done(s.recorder, "admitted"),
 		s.choose,   // 4.2.7
 		s.claim,    // 4.2.8
 		s.exchange, // 4.2.9
@@ -114,9 +119,12 @@ func (s *responder) setUp(ctx context.Context) error {
 		}
 	}
 	for _, step := range []func(context.Context) error{
-		s.answer,  // 4.2.10
-		s.start,   // 4.2.11
+		s.answer, // 4.2.10
+		done(s.recorder, "keys derived"),
+		s.start, // 4.2.11
+		done(s.recorder, "response sent"),
 		s.confirm, // 4.2.12
+		done(s.recorder, "confirmed"),
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -391,6 +399,8 @@ func (s *responder) start(ctx context.Context) error {
 		onState:  s.OnState,
 		durable:  s.response.offer.durableTime(),
 		channels: &s.channels,
+		recorder: s.recorder,
+		keyLog:   s.KeyLog,
 		info:     s.info(),
 	})
 	return err

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/session/frame"
 	"github.com/mslgo/msl/session/link"
@@ -42,6 +44,7 @@ type Session struct {
 	channels   *registry   // of a durable session that the other side began
 
 	idle   idleWatch
+	looks  lookout
 	proved chan error // takes one value: what the first record proved
 	ended  chan struct{}
 	once   sync.Once
@@ -73,6 +76,8 @@ type setup struct {
 	attacher *Initiator // who may attach again, at the addresses at; nil: the other side
 	at       []string
 	channels *registry // of the responder
+	recorder *observe.Recorder
+	keyLog   io.Writer
 }
 
 // newShell makes what of a session does not need the keys. Until there is a
@@ -112,6 +117,7 @@ func newShell(s setup) *Session {
 		PeerMaxStreams: uint64(s.peer.streams),
 		LocalAddr:      func() net.Addr { return n.connection().LocalAddr() },
 		RemoteAddr:     func() net.Addr { return n.connection().RemoteAddr() },
+		Recorder:       s.recorder,
 	})
 	return n
 }
@@ -141,11 +147,12 @@ func newSession(s setup) (*Session, error) {
 	if err != nil {
 		return s.shell, err
 	}
+	logKeys(s.keyLog, s.id, s.epoch)
 	// The link has copies of its own.
 	out.Erase()
 	in.Erase()
 	n.id = s.id
-	n.epochs = &epochs{newest: s.epoch}
+	n.epochs = &epochs{newest: s.epoch, begun: epochBegun(s.recorder, s.keyLog, s.id)}
 	n.control = s.control
 	n.exporter = s.exporter
 	n.info = s.info
@@ -171,6 +178,7 @@ func newSession(s setup) (*Session, error) {
 		PeerRetain:   s.peer.retain,
 		Durable:      s.durable,
 		Logger:       s.log,
+		Recorder:     s.recorder,
 		OnOpened: func() {
 			if err := c.firstRecord(); err != nil {
 				n.link.CloseWithError(err) // tells onClose
@@ -197,6 +205,7 @@ func newSession(s setup) (*Session, error) {
 		}
 	}
 	n.watchIdle(s.limits.idle())
+	n.watchTraffic(s.recorder)
 	if n.early != nil {
 		n.early.end(n.link)
 	}
@@ -247,6 +256,7 @@ func (s *Session) onClose(err error) {
 		s.idle.stop()
 		s.control.rekey.stop()
 		s.exchange.stop()
+		s.looks.end(s.err)
 		s.exporter.Erase()
 		close(s.ended)
 		s.presence.set(finalState(err))

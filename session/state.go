@@ -78,14 +78,17 @@ func (s *Session) move(conn transport.Conn, r *framing.Reader, z link.Resumption
 	before := p.conn.Swap(&conn)
 	p.mu.Lock()
 	p.reconnects++
+	n := p.reconnects
 	p.mu.Unlock()
 	p.set(StateConnected) // before it can be lost
 	err := s.link.Resume(conn, r, z)
 	if err != nil {
 		p.conn.Store(before)
 		p.set(StateReconnecting)
+		return err
 	}
-	return err
+	s.looks.recorder.Attached(n, conn.URL())
+	return nil
 }
 
 // onLost is called by the link when it waits for another connection.

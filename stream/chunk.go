@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"sync"
+
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/protocol/compress"
@@ -41,12 +43,21 @@ type opener struct {
 	algorithms []compress.Algorithm
 	limit      int   // of the data of one chunk, decompressed
 	sequence   int64 // of the next chunk
+
+	plaintext []byte // of the last chunk; memory for the next
 }
 
-// open verifies, decrypts and decompresses the next chunk (spec 04 section 6.1).
-func (o *opener) open(object framing.Object) (chunk, error) {
+// A scratch is memory that is needed while a chunk is opened. There is one for
+// each chunk being opened, and none for readers that wait.
+type scratch struct{ object, payload []byte }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// open verifies, decrypts and decompresses the next chunk, which is s.object
+// (spec 04 section 6.1). Its data is appended to dst or has memory of its own.
+func (o *opener) open(dst []byte, s *scratch) (chunk, error) {
 	var c chunk
-	inner, err := o.unseal(object)
+	inner, err := o.unseal(s)
 	if err != nil {
 		return c, err
 	}
@@ -72,8 +83,8 @@ func (o *opener) open(object framing.Object) (chunk, error) {
 			return c, mslerr.New(mslerr.UnidentifiedCompression, "%q", name)
 		}
 	}
-	if c.data, err = get[[]byte](inner, memberData); err != nil {
-		return c, err
+	if c.data, err = framing.AppendBinary(dst, inner, memberData); err != nil {
+		return c, mslerr.Wrap(mslerr.ParseError, err)
 	}
 	switch {
 	case sequence < 0 || sequence > message.MaxID:
@@ -99,27 +110,30 @@ func (o *opener) open(object framing.Object) (chunk, error) {
 	return c, nil
 }
 
-func (o *opener) unseal(object framing.Object) (framing.Object, error) {
-	payload, err := get[[]byte](object, memberPayload)
+// unseal gives the object inside, which shares memory with s and o.plaintext.
+func (o *opener) unseal(s *scratch) (framing.Object, error) {
+	object, err := framing.DecodeShared(s.object)
 	if err != nil {
 		return nil, err
+	}
+	if s.payload, err = framing.AppendBinary(s.payload[:0], object, memberPayload); err != nil {
+		return nil, mslerr.Wrap(mslerr.ParseError, err)
 	}
 	signature, err := get[[]byte](object, memberSignature)
 	if err != nil {
 		return nil, err
 	}
-	ok, err := o.context.Verify(payload, signature)
+	ok, err := o.context.Verify(s.payload, signature)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
 		return nil, mslerr.New(mslerr.PayloadVerificationFailed, "wrong signature of chunk %d", o.sequence)
 	}
-	plaintext, err := o.context.Decrypt(payload)
-	if err != nil {
+	if o.plaintext, err = mslcrypto.DecryptTo(o.context, o.plaintext, s.payload); err != nil {
 		return nil, err
 	}
-	inner, err := framing.Decode(plaintext)
+	inner, err := framing.DecodeShared(o.plaintext)
 	if err != nil {
 		return nil, mslerr.Wrap(mslerr.ParseError, err)
 	}

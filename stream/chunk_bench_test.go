@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"testing"
 
@@ -32,25 +33,28 @@ func BenchmarkChunkWriter(b *testing.B) {
 	}
 }
 
+// BenchmarkChunkReader reads messages of one chunk and of many.
 func BenchmarkChunkReader(b *testing.B) {
 	for _, f := range benchFormats {
-		b.Run(f.Name(), func(b *testing.B) {
-			sealed, header := ends(b, f)
-			wire := write(b, sealed, ChunkWriterConfig{}, string(make([]byte, DefaultChunkSize)))
-			first := objects(b, wire)[0]
-			b.SetBytes(DefaultChunkSize)
-			b.ReportAllocs()
-			src := new(bytes.Reader)
-			for b.Loop() {
-				src.Reset(first)
-				r := framing.NewReader(src, framing.Limits{})
-				body := NewChunkReader(r, header, ChunkReaderConfig{})
-				if err := body.await(); err != nil {
-					b.Fatal(err)
+		for _, chunks := range []int{1, 50} {
+			b.Run(fmt.Sprintf("%s/%d", f.Name(), chunks), func(b *testing.B) {
+				sealed, header := ends(b, f)
+				size := chunks * DefaultChunkSize
+				wire := write(b, sealed, ChunkWriterConfig{}, string(make([]byte, size)))
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				src := new(bytes.Reader)
+				for b.Loop() {
+					src.Reset(wire)
+					r := framing.NewReader(src, framing.Limits{})
+					body := NewChunkReader(r, header, ChunkReaderConfig{})
+					if n, err := body.WriteTo(io.Discard); err != nil || n != int64(size) {
+						b.Fatal(n, err)
+					}
+					r.Close()
 				}
-				r.Close()
-			}
-		})
+			})
+		}
 	}
 }
 

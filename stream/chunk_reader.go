@@ -42,6 +42,7 @@ type ChunkReader struct {
 	c      ChunkReaderConfig
 	opener opener
 	data   []byte // of the current chunk, not yet given out
+	memory []byte // of all the current chunk's data, for the next one's
 	total  int64
 	err    error // what to say when data is given out
 }
@@ -121,14 +122,14 @@ func (b *ChunkReader) Handshake() (bool, error) {
 // send, or not, behind its reply to a handshake (spec 04 section 7.4). It
 // reports false for an object that is no chunk but begins the next message.
 func (b *ChunkReader) Absorb(raw []byte) (bool, error) {
-	object, err := framing.Decode(raw)
+	object, err := framing.DecodeShared(raw)
 	if err != nil {
 		return false, b.failure(err)
 	}
 	if object[memberPayload] == nil || object["headerdata"] != nil || object["errordata"] != nil {
 		return false, nil
 	}
-	if _, err := b.opener.open(object); err != nil {
+	if _, err := b.opener.open(nil, &scratch{object: raw}); err != nil {
 		return true, b.failure(err)
 	}
 	return true, nil
@@ -149,8 +150,7 @@ func (b *ChunkReader) await() error {
 
 // next reads one chunk.
 func (b *ChunkReader) next() error {
-	raw, format, err := b.r.Object()
-	switch {
+	switch _, err := b.r.Peek(); {
 	case err == io.EOF && b.c.MayBeAbsent && b.opener.sequence == firstSequence:
 		return io.EOF
 	case err == io.EOF:
@@ -158,14 +158,17 @@ func (b *ChunkReader) next() error {
 	case err != nil:
 		return b.failure(err)
 	}
-	object, err := format.Parse(raw)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	var err error
+	if s.object, _, err = b.r.AppendObject(s.object[:0]); err != nil {
+		return b.failure(err)
+	}
+	c, err := b.opener.open(b.memory[:0], s)
 	if err != nil {
 		return b.failure(err)
 	}
-	c, err := b.opener.open(object)
-	if err != nil {
-		return b.failure(err)
-	}
+	b.memory = c.data
 	if b.c.MaxTotal > 0 && int64(len(c.data)) > b.c.MaxTotal-b.total {
 		return b.failure(&framing.LimitError{Limit: "message data", Max: int(b.c.MaxTotal)})
 	}

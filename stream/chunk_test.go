@@ -198,9 +198,8 @@ func TestCompressionOnlyWhereItHelps(t *testing.T) {
 			compressed bool
 		}{{text, true}, {[]byte("x"), false}, {zeros, false}, {nil, false}} {
 			wire := write(t, sealed, ChunkWriterConfig{Size: len(zeros), Compression: a}, string(tt.data))
-			object, _ := framing.Decode(objects(t, wire)[0])
 			o = opener{context: sealed.PayloadContext}
-			inner, err := o.unseal(object)
+			inner, err := o.unseal(&scratch{object: objects(t, wire)[0]})
 			if err != nil {
 				t.Fatal(err)
 			}

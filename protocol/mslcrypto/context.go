@@ -22,3 +22,17 @@ type Context interface {
 	Wrap(key []byte) ([]byte, error)
 	Unwrap(wrapped []byte) ([]byte, error)
 }
+
+// DecryptTo is Decrypt of c for whoever decrypts one after the other: the
+// plaintext is put into the memory of buf, if there is enough of it. buf and
+// ciphertext must not share memory.
+func DecryptTo(c Context, buf, ciphertext []byte) ([]byte, error) {
+	if s, ok := c.(*Symmetric); ok {
+		return s.decrypt(buf, ciphertext)
+	}
+	plaintext, err := c.Decrypt(ciphertext)
+	if err != nil {
+		return nil, err
+	}
+	return append(buf[:0], plaintext...), nil // it may be ciphertext itself
+}

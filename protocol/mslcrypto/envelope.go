@@ -86,7 +86,7 @@ func ParseEnvelope(data []byte, version int) (*Envelope, error) {
 	var e *Envelope
 	switch version {
 	case 1:
-		e, err = parseEnvelope1(o)
+		e, err = parseEnvelope1([]byte{}, o)
 	case 2:
 		e, err = parseEnvelope2(o)
 	default:
@@ -110,7 +110,8 @@ func envelopeVersion(o framing.Object) (int, error) {
 	}
 }
 
-func parseEnvelope1(o framing.Object) (*Envelope, error) {
+// parseEnvelope1 puts the ciphertext into buf, if there is room.
+func parseEnvelope1(buf []byte, o framing.Object) (*Envelope, error) {
 	e := &Envelope{Version: 1}
 	var err error
 	if e.KeyID, err = framing.Get[string](o, memberKeyID); err != nil {
@@ -119,7 +120,7 @@ func parseEnvelope1(o framing.Object) (*Envelope, error) {
 	if e.IV, _, err = framing.Opt[[]byte](o, memberIV); err != nil {
 		return nil, err
 	}
-	if e.Ciphertext, err = framing.Get[[]byte](o, memberCiphertext); err != nil {
+	if e.Ciphertext, err = framing.AppendBinary(buf[:0], o, memberCiphertext); err != nil {
 		return nil, err
 	}
 	if _, err = framing.Get[[]byte](o, memberSHA256); err != nil {
@@ -161,12 +162,12 @@ func checkCipherSpec(s string) error {
 }
 
 // openEnvelope reads version 1 for a context, whose peers know one code for all
-// that may be wrong with it.
-func openEnvelope(data []byte) (*Envelope, error) {
-	o, err := framing.Decode(data)
+// that may be wrong with it. The ciphertext is put into buf, if there is room.
+func openEnvelope(buf, data []byte) (*Envelope, error) {
+	o, err := framing.DecodeShared(data)
 	if err == nil {
 		var e *Envelope
-		if e, err = parseEnvelope1(o); err == nil {
+		if e, err = parseEnvelope1(buf, o); err == nil {
 			return e, nil
 		}
 	}

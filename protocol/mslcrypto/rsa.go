@@ -105,7 +105,7 @@ func (c *RSAEncryption) Decrypt(ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) == 0 {
 		return []byte{}, nil
 	}
-	e, err := openEnvelope(ciphertext)
+	e, err := openEnvelope([]byte{}, ciphertext)
 	if err != nil {
 		return nil, err
 	}

@@ -143,10 +143,14 @@ func encryptCBC(dst []byte, block cipher.Block, iv, plaintext []byte) []byte {
 // attacker must not be told (W-15): whoever answers to them over a network says
 // less. A signature is checked before anything is decrypted.
 func (s *Symmetric) Decrypt(ciphertext []byte) ([]byte, error) {
+	return s.decrypt([]byte{}, ciphertext)
+}
+
+func (s *Symmetric) decrypt(buf, ciphertext []byte) ([]byte, error) {
 	if s.encryption == nil {
 		return nil, notSupported(mslerr.DecryptNotSupported)
 	}
-	e, err := openEnvelope(ciphertext)
+	e, err := openEnvelope(buf, ciphertext)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,10 @@ import (
 	"github.com/mslgo/msl/transport"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The goroutine that is ignored serves JavaScript's events.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
+}
 
 func identity(seed byte) *entityauth.Ed25519 {
 	return entityauth.NewEd25519(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)))

@@ -42,7 +42,9 @@ func (l *Link) Attach(conn transport.Conn, r *framing.Reader, header []byte) err
 
 // connect makes conn the connection. Called with writeMu and mu held.
 func (l *Link) connect(conn transport.Conn, header []byte) {
-	l.state = l.state.next(attached)
+	from := l.state
+	l.state = from.next(attached)
+	l.cfg.Recorder.State(from.String(), l.state.String(), attached.String())
 	l.conn, l.gone = conn, make(chan struct{})
 	l.out.attach(conn, header)
 	l.pingWanted = true // so that there is a first record

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/session/frame"
 	"github.com/mslgo/msl/stream"
 	"github.com/mslgo/msl/transport"
@@ -106,6 +107,9 @@ type Config struct {
 
 	// Logger is told of the beginning and the end. Nil: silent.
 	Logger *slog.Logger
+
+	// Recorder is told of states, loss and key updates. Nil: nobody is.
+	Recorder *observe.Recorder
 
 	// OnOpened is called once by the reading goroutine when the first record
 	// has been opened and handled: it confirms the keys.
@@ -324,6 +328,7 @@ func (l *Link) do(e event, err error) {
 	l.mu.Unlock()
 
 	l.cfg.Logger.Debug("msl channel: state", "from", from.String(), "to", to.String(), "event", e.String())
+	l.cfg.Recorder.State(from.String(), to.String(), e.String())
 	switch {
 	case to.connected():
 	case conn != nil:
@@ -333,6 +338,9 @@ func (l *Link) do(e event, err error) {
 	}
 	if ended && l.cfg.OnClose != nil {
 		l.cfg.OnClose(err)
+	}
+	if from == running && (e == broken || e == over) {
+		l.cfg.Recorder.Lost(err)
 	}
 	if from.connected() && to.detached() && l.cfg.OnLost != nil {
 		l.cfg.OnLost(err)

@@ -15,7 +15,10 @@ import (
 	"github.com/mslgo/msl/transport"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The goroutine that is ignored serves JavaScript's events.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("runtime.handleEvent"))
+}
 
 // toy is a Source with one stream without credit: what is written comes out
 // at the other side's toy.

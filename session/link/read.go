@@ -301,6 +301,7 @@ func (l *Link) handleKeyUpdate(last bool) error {
 	in.updates[in.update] = max(now, 1)
 	in.update = (in.update + 1) % len(in.updates)
 	in.failures = 0
+	l.cfg.Recorder.KeyUpdated(false)
 	return l.cfg.Opener.Update()
 }
 

@@ -355,6 +355,7 @@ func (l *Link) seal(record []byte, class frame.Class, p *plan, now instant) {
 	switch {
 	case p.keyUpdate:
 		keyErr = l.cfg.Sealer.Update()
+		l.cfg.Recorder.KeyUpdated(true)
 		o.generation.records, o.generation.bytes = 0, 0
 	case o.switchTo != nil:
 		keyErr = l.cfg.Sealer.Switch(o.switchTo)

@@ -121,6 +121,7 @@ func (m *Mux) handleOpen(b []byte) (rest []byte, err error) {
 	s := newStream(m, false, Priority{o.Urgency, o.Incremental})
 	s.id, s.left = o.ID, true
 	m.streams[o.ID] = s
+	m.config.Recorder.StreamOpened(o.ID, false)
 	if m.goingAway {
 		s.accepted = true
 		s.reset(frame.CodeRefused)
@@ -207,6 +208,7 @@ func (m *Mux) handleReset(id uint64, code frame.Code) error {
 	h := &s.recv
 	if h.state, _ = h.state.next(recvGotReset); h.state == recvReset {
 		h.err = &StreamError{code, true}
+		m.config.Recorder.StreamReset(id, code, true)
 		m.freed(h.drop())
 		h.cond.Signal()
 	}

@@ -8,7 +8,7 @@
 //
 // One lock guards a Mux and its streams. It is held for no longer than it takes
 // to copy a record's worth of bytes, and never while a function of [Config] is
-// called but RTT.
+// called but RTT and the Recorder's.
 package mux
 
 import (
@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/session/frame"
 )
 
@@ -49,6 +50,9 @@ type Config struct {
 	PeerWindow     uint64
 	PeerCredit     uint64
 	PeerMaxStreams uint64
+
+	// Recorder is told of streams. Nil: nobody is.
+	Recorder *observe.Recorder
 
 	// LocalAddr and RemoteAddr are those of the connection in use. Nil: a
 	// placeholder.
@@ -297,6 +301,7 @@ func (m *Mux) settle(s *Stream) {
 	}
 	s.settled = true
 	delete(m.streams, s.id)
+	m.config.Recorder.StreamClosed(s.id)
 	m.raiseLimit(s)
 	m.checkDrained()
 }

@@ -1,6 +1,7 @@
 package mux
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -269,6 +270,8 @@ func (s *Stream) abort(code frame.Code, err error) {
 	s.m.unschedule(s)
 	s.m.endDeliveries(s, err)
 	if s.left {
+		cause, ok := errors.AsType[*StreamError](err)
+		s.m.config.Recorder.StreamReset(s.id, code, ok && cause.Remote)
 		s.m.addControl(s, controlReset)
 	} else {
 		s.m.forget(s)

@@ -276,6 +276,7 @@ func (m *Mux) leave(s *Stream, id uint64) {
 	m.numbered++
 	delete(m.unopened, s)
 	m.streams[id] = s
+	m.config.Recorder.StreamOpened(id, true)
 	if bits := s.control; bits != 0 {
 		s.control = 0
 		m.addControl(s, bits)

@@ -130,8 +130,12 @@ func (e *Entity) Confirm(serial, sequence int64) {
 
 // AcceptNonReplayable claims an ID. Of a token that is not known the IDs already
 // used are not known either: then none is accepted, and the holder gets a new
-// token.
+// token. It looks at revocations too, since its transaction sees the newest, which
+// a store that was only read may not have shown.
 func (e *Entity) AcceptNonReplayable(service string, serial, id int64) error {
+	if err := e.CheckRevoked(serial); err != nil {
+		return err
+	}
 	t := e.find(serial)
 	if t == nil {
 		return mslerr.New(mslerr.MessageReplayedUnrecoverable, "nothing is known of serial number %d", serial)

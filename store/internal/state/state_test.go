@@ -113,6 +113,17 @@ func TestServiceNamesAreBounded(t *testing.T) {
 	}
 }
 
+func TestRevokedClaimsNothing(t *testing.T) {
+	for _, e := range []*Entity{
+		{Revoked: true, Tokens: []Token{{Serial: 1}}},
+		{RevokedTokens: []int64{1}},
+	} {
+		if err := e.AcceptNonReplayable("s", 1, 1); !errors.Is(err, mslerr.MasterTokenIdentityRevoked) {
+			t.Error(err)
+		}
+	}
+}
+
 func TestEntityEncoding(t *testing.T) {
 	e := &Entity{Revoked: true, RevokedTokens: []int64{5}, Tokens: []Token{
 		{Serial: token.MaxNumber, Confirmed: true, Old: 3, Newest: 4, Windows: map[string]*Window{"s": {Largest: 7, Seen: ^uint64(0)}}},
