@@ -111,6 +111,22 @@ func (c *Client) exchangers() []transport.Exchanger {
 	return c.Exchangers
 }
 
+// DialEarly is Dial without waiting for the service's answer, if a token of an
+// earlier session is held; else it is Dial. Streams may be opened and written to
+// at once, and up to 64 KiB of that leaves before the answer.
+//
+// Such early data is not forward secret. It is processed at most once, but
+// perhaps not at all: where that cannot be known, its streams end with
+// session.ErrOutcomeUnknown, and only the application may send it again. See
+// session.DialEarly.
+func (c *Client) DialEarly(ctx context.Context, urls ...string) (*session.Session, error) {
+	i, err := c.initiator()
+	if err != nil {
+		return nil, err
+	}
+	return session.ConnectEarly(ctx, connect(urls, &transport.Options{Transports: c.Transports, TLS: c.TLS}), i)
+}
+
 // NewSession sets a session up over a connection that was made otherwise. The
 // connection belongs to the session from then on, also if the set-up fails, and
 // the session ends with it.

@@ -83,6 +83,11 @@ type Server struct {
 	Limits     session.Limits
 	Algorithms session.Algorithms
 
+	// AcceptEarly takes the early data of [Client.DialEarly], once in the whole
+	// service as its Issuer says, and without forward secrecy. By default it is
+	// dropped, and comes again behind the answer.
+	AcceptEarly bool
+
 	// Handshakes is how many set-ups run at a time. Default 256; those beyond
 	// it wait.
 	Handshakes int
@@ -219,14 +224,15 @@ func (s *Server) init() (err error) {
 			names = append(names, s.Service)
 		}
 		s.acceptor.start(&session.Responder{
-			Network:    n,
-			Names:      names,
-			Admit:      s.Admit,
-			Limits:     s.Limits,
-			Algorithms: s.Algorithms,
-			Log:        s.Log,
-			Observe:    s.Observe,
-			KeyLog:     s.KeyLog,
+			Network:     n,
+			Names:       names,
+			Admit:       s.Admit,
+			Limits:      s.Limits,
+			Algorithms:  s.Algorithms,
+			AcceptEarly: s.AcceptEarly,
+			Log:         s.Log,
+			Observe:     s.Observe,
+			KeyLog:      s.KeyLog,
 		}, s.Session, s.Handshakes, orDiscard(s.Log))
 	})
 	return s.failed

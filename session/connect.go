@@ -16,6 +16,20 @@ import (
 // decide, and its error that of [Dial]. The session calls connect again when it
 // loses its connection, unless i has a Connect of its own.
 func Connect(ctx context.Context, connect func(context.Context) (transport.Conn, error), i *Initiator) (*Session, error) {
+	return connectBy(ctx, connect, i, Dial)
+}
+
+// ConnectEarly is Connect with [DialEarly]: a session that it returns before
+// the answer is not set up again when that is a refusal, as nobody but the
+// application may repeat its early data.
+func ConnectEarly(ctx context.Context, connect func(context.Context) (transport.Conn, error), i *Initiator) (*Session, error) {
+	return connectBy(ctx, connect, i, DialEarly)
+}
+
+func connectBy(
+	ctx context.Context, connect func(context.Context) (transport.Conn, error), i *Initiator,
+	dial func(context.Context, transport.Conn, *Initiator) (*Session, error),
+) (*Session, error) {
 	if i.Connect == nil {
 		again := *i
 		again.Connect = func(ctx context.Context, _ []string, _ int) (transport.Conn, error) { return connect(ctx) }
@@ -26,7 +40,7 @@ func Connect(ctx context.Context, connect func(context.Context) (transport.Conn,
 		if err != nil {
 			return nil, err
 		}
-		s, err := Dial(ctx, conn, i)
+		s, err := dial(ctx, conn, i)
 		if err == nil || i.Fresh || !wantsFirstContact(err) {
 			return s, err
 		}

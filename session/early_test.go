@@ -272,6 +272,7 @@ func TestX6EarlyDataIsNotRepeated(t *testing.T) {
 				client, got := w.early(t, a, b)
 				st := say(t, client, "pay")
 				if k.act != nil {
+					synctest.Wait() // until the data has left
 					k.act(client, a)
 				}
 				if _, err := io.ReadAll(st); !errors.Is(err, ErrOutcomeUnknown) {

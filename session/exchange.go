@@ -14,6 +14,7 @@ import (
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
 	"github.com/mslgo/msl/protocol/userauth"
+	"github.com/mslgo/msl/session/classic"
 )
 
 // errNoAnswer is what is wrong with an answer that the channel ends for.
@@ -25,6 +26,7 @@ type exchangeSettings struct {
 	peer    token.Entity
 	holder  token.Holder // of what the other side issues to us; nil: the session alone keeps it
 	tokens  func(*Session, []*token.ServiceToken)
+	slot    *classic.Slot // towards the other side; nil: no other message renews tokens
 }
 
 // An exchange sends and answers the MSL messages inside a channel.
@@ -211,10 +213,11 @@ func (x *exchange) perform(l letter) error {
 			return x.ctx.Err()
 		}
 	}
-	under, err := x.under(l)
+	under, turn, err := x.begin(l)
 	if err != nil {
 		return err
 	}
+	defer x.publish(turn)
 	spec, open, err := x.spec(l, under)
 	if err != nil {
 		return err
@@ -248,6 +251,45 @@ func (x *exchange) perform(l letter) error {
 	return err
 }
 
+// begin gives the token of a letter, and the renewal slot if it asks for keys.
+func (x *exchange) begin(l letter) (*token.Held, *classic.Turn, error) {
+	for {
+		under, err := x.under(l)
+		if err != nil || x.slot == nil || !x.due(l, under) {
+			return under, nil, err
+		}
+		// Who had the slot may have brought a token that needs no renewal.
+		turn, _, err := x.slot.Acquire(x.ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if turn != nil {
+			if under, err = x.under(l); err != nil {
+				turn.Publish(nil)
+				return nil, nil, err
+			}
+			return under, turn, nil
+		}
+	}
+}
+
+// publish gives the slot back, with the token that is the newest now.
+func (x *exchange) publish(turn *classic.Turn) {
+	if turn == nil {
+		return
+	}
+	var t *token.MasterToken
+	if h, err := x.newest(context.WithoutCancel(x.ctx)); err == nil && h != nil {
+		t = h.Token
+	}
+	turn.Publish(t)
+}
+
+// due says whether a letter asks for keys.
+func (x *exchange) due(l letter, under *token.Held) bool {
+	return l.fresh || l.renew && under != nil && under.Token.Renewable(now(x.network))
+}
+
 // under is the token of a letter: what we hold, or as an issuer the newest of
 // the other side.
 func (x *exchange) under(l letter) (*token.Held, error) {
@@ -279,7 +321,6 @@ func (x *exchange) spec(l letter, under *token.Held) (spec message.HeaderSpec, o
 		spec.Tokens.UserID = nil // of a master token that was replaced
 	}
 	open.Holder = remembering{x.holder, x}
-	due := l.fresh
 	if under == nil {
 		if x.network.Self == nil {
 			return spec, open, errors.New("session: neither a master token nor entity authentication data of our own")
@@ -291,9 +332,8 @@ func (x *exchange) spec(l letter, under *token.Held) (spec message.HeaderSpec, o
 			spec.Format, _ = framing.ByName("CBOR")
 		}
 		open.Parties = keyx.Parties{Identity: under.Self.Identity, Token: under.Token}
-		due = l.renew && under.Token.Renewable(now(x.network))
 	}
-	if due {
+	if x.due(l, under) {
 		spec.KeyRequests, err = x.network.KeyExchange.Offer(x.ctx, open.Parties)
 		spec.Handshake = l.fresh
 		open.Offers = spec.KeyRequests

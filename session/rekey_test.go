@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/mslgo/msl/protocol/keyx"
-	"github.com/mslgo/msl/protocol/mslcrypto"
 	"github.com/mslgo/msl/session/frame"
 )
 
@@ -195,7 +194,7 @@ func TestX10ActiveAttackerDuringRekey(t *testing.T) {
 		_, b := body(t, frame.AppendRekeyDone(nil, done))
 		_, atInitiator = i.handle(frame.TypeRekeyDone, b)
 		if atInitiator == nil {
-			e := stolen().next(keyx.KEMX25519, theirs, enc, mslcrypto.Key(x))
+			e := stolen().next(keyx.KEMX25519, theirs, enc, x)
 			healed = healed || !bytes.Equal(e.r2i, ik.receive[0])
 		}
 		return atResponder, atInitiator, healed
