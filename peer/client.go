@@ -124,7 +124,9 @@ func (c *Client) DialEarly(ctx context.Context, urls ...string) (*session.Sessio
 	if err != nil {
 		return nil, err
 	}
-	return session.ConnectEarly(ctx, connect(urls, &transport.Options{Transports: c.Transports, TLS: c.TLS}), i)
+	to := addresses{urls, &transport.Options{Transports: c.transports(), TLS: c.TLS}}
+	i.Connect = to.again
+	return session.ConnectEarly(ctx, to.connect, i)
 }
 
 // NewSession sets a session up over a connection that was made otherwise. The

@@ -1,3 +1,5 @@
+//go:build !js
+
 package session
 
 import (
@@ -82,18 +84,6 @@ func (s *service) stop() {
 func (s *service) host(i int) string {
 	u, _ := url.Parse(s.listeners[i].URL())
 	return u.Host
-}
-
-// quickly lets a world lose many connections in a short time.
-func (w *world) quickly() {
-	w.responder.Moves = 1 << 30
-	w.responder.Timeout = time.Second
-	w.initiator.pause = func(n int) time.Duration { return min(time.Millisecond<<n, 50*time.Millisecond) }
-}
-
-// nowhere finds no other connection.
-func nowhere(context.Context, []string, int) (transport.Conn, error) {
-	return nil, errors.New("nowhere to connect to")
 }
 
 // dialAny begins a session whatever the network does to the set-up.

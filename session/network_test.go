@@ -180,6 +180,18 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
+// quickly lets a world lose many connections in a short time.
+func (w *world) quickly() {
+	w.responder.Moves = 1 << 30
+	w.responder.Timeout = time.Second
+	w.initiator.pause = func(n int) time.Duration { return min(time.Millisecond<<n, 50*time.Millisecond) }
+}
+
+// nowhere finds no other connection.
+func nowhere(context.Context, []string, int) (transport.Conn, error) {
+	return nil, errors.New("nowhere to connect to")
+}
+
 type accepted struct {
 	session *Session
 	err     error

@@ -14,21 +14,6 @@ func TestNetConnKeepsWhatTheConnectionCan(t *testing.T) {
 		t.Error("a Conn was wrapped again")
 	}
 
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	dialled, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	tcp := NetConn(dialled)
-	defer tcp.Close()
-	if _, ok := tcp.(TryWriter); !ok {
-		t.Error("TCP lost TryWrite")
-	}
-
 	c, s := net.Pipe()
 	conn := NetConn(c)
 	defer conn.Close()

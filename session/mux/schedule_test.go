@@ -3,6 +3,7 @@ package mux
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -177,6 +178,7 @@ func TestClassesAndRoom(t *testing.T) {
 	a, b := w.open(t, nil)
 	go a.Write(make([]byte, 200<<10))
 	for n := 0; n < 200<<10; {
+		runtime.Gosched() // the writer runs, also where there is one thread
 		w.ab.step()
 		if b.Info().Unread > 0 {
 			c, _ := b.Read(make([]byte, 64<<10))
