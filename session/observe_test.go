@@ -466,7 +466,7 @@ func TestObserversLearnNothing(t *testing.T) {
 		for form, b := range map[string][]byte{
 			"as it is": s,
 			"quoted":   []byte(strings.Trim(fmt.Sprintf("%q", s), `"`)),
-			"a list":   []byte(strings.Trim(fmt.Sprint(s), "[]")),
+			"a list":   []byte(strings.Trim(fmt.Sprintf("%d", s), "[]")),
 			"hex":      []byte(hex.EncodeToString(s)),
 			"Base64":   []byte(base64.RawStdEncoding.EncodeToString(s[:len(s)/3*3])),
 			"URL":      []byte(base64.RawURLEncoding.EncodeToString(s[:len(s)/3*3])),
