@@ -116,6 +116,9 @@ type run struct {
 
 	cases, passed int
 	notYet        map[string]int // by reason
+
+	messages, opened, compared, unequal int      // of replayed conversations
+	unopened                            []string // conversations that our client cannot open
 }
 
 // report is the line about the list.
@@ -133,6 +136,12 @@ func (r *run) report(file, list string) string {
 	line += fmt.Sprintf(", %3d not yet run", notYet)
 	if len(reasons) > 0 {
 		line += " (" + strings.Join(reasons, "; ") + ")"
+	}
+	if r.messages > 0 {
+		line += fmt.Sprintf("\n%-18s %-30s %3d messages, %3d written by us and compared, %3d unequal; %3d answers opened, %d conversations not", file, "replayed", r.messages, r.compared, r.unequal, r.opened, len(r.unopened))
+		for _, what := range r.unopened {
+			line += "\n    not opened: " + what
+		}
 	}
 	return line
 }

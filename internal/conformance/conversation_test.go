@@ -21,8 +21,8 @@ import (
 )
 
 // conversationLists opens what went over each connection, in both directions,
-// with all keys at hand. That each side does what it did there is another matter:
-// it needs a client and a server.
+// with all keys at hand, and then lets our server and our client take the place of
+// the recorded ones.
 var conversationLists = map[string]runner{
 	"description": nil,
 	"conversations": func(r *run, list json.RawMessage) {
@@ -32,7 +32,7 @@ var conversationLists = map[string]runner{
 		}
 		for _, c := range conversations {
 			c.open(r)
-			r.one(c.Conversation+"/replay", func(*testing.T) error { return errNotYet("replaying a conversation needs a client and a server") })
+			c.replay(r)
 		}
 	},
 }
@@ -40,10 +40,7 @@ var conversationLists = map[string]runner{
 type conversation struct {
 	Conversation, Mode string
 	Connections        []connection // where there are no steps
-	Steps              []struct {
-		Step        string
-		Connections []connection
-	}
+	Steps              []step
 }
 
 // connection is what went over one connection.
@@ -65,9 +62,43 @@ type openedObject struct {
 // openedToken is a master token as far as the peer's helper opened it.
 type openedToken struct {
 	SequenceNumber, SerialNumber int64
+	IssuerKeys                   string
 	SessionData                  *struct {
 		Identity                    string
 		EncryptionKey, SignatureKey []byte
+	}
+}
+
+// replay runs our server against the recorded client, and our client against the
+// recorded server where the conversation says what the client's application did.
+// Each compares what it writes with what was recorded at its place.
+func (c *conversation) replay(r *run) {
+	side := func(name string, play func(*replay) error) {
+		r.one(c.Conversation+"/"+name, func(t *testing.T) error {
+			p, err := c.newReplay(t, r)
+			if err != nil {
+				return err
+			}
+			err = play(p)
+			if name == "server" {
+				r.messages += p.messages // once
+			}
+			r.opened += p.opened
+			r.compared += p.compared
+			r.unequal += len(p.unequal)
+			for _, d := range p.unequal {
+				t.Error(d)
+			}
+			if why, ok := errors.AsType[errUnopened](err); ok {
+				r.unopened = append(r.unopened, c.Conversation+": "+string(why))
+				return nil
+			}
+			return err
+		})
+	}
+	side("server", (*replay).serve)
+	if len(c.Steps) > 0 {
+		side("client", func(p *replay) error { return p.request(c.Steps) })
 	}
 }
 
@@ -102,34 +133,12 @@ func omniscient(r *run) *message.Network {
 	}
 }
 
-// direction opens one side of a connection. An object with "payload" belongs to
-// the message before it, any other begins a new one.
+// direction opens one side of a connection.
 func (k *connection) direction(t *testing.T, n *message.Network, wire []byte, want []openedObject) error {
 	t.Helper()
-	var messages [][]byte
-	r := framing.NewReader(bytes.NewReader(wire), framing.Limits{})
-	count := 0
-	for {
-		raw, _, err := r.Object()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		o, err := framing.Decode(raw)
-		if err != nil {
-			return err
-		}
-		count++
-		if o["payload"] == nil || len(messages) == 0 {
-			messages = append(messages, nil)
-		}
-		last := &messages[len(messages)-1]
-		*last = append(*last, raw...)
-	}
-	if count != len(want) {
-		return fmt.Errorf("%d objects, want %d", count, len(want))
+	messages, err := cut(wire)
+	if err != nil {
+		return err
 	}
 	for _, m := range messages {
 		n, err := k.message(t, n, m, want)
@@ -137,6 +146,9 @@ func (k *connection) direction(t *testing.T, n *message.Network, wire []byte, wa
 			return err
 		}
 		want = want[n:]
+	}
+	if len(want) > 0 {
+		return fmt.Errorf("%d objects less than wanted", len(want))
 	}
 	return nil
 }
@@ -200,19 +212,7 @@ func (k *connection) refused(err error) error {
 // header compares the plaintext of a header, and what was parsed of its tokens.
 func (k *connection) header(t *testing.T, h *message.Header, want openedObject) error {
 	t.Helper()
-	outer, err := framing.Decode(h.Raw)
-	if err != nil {
-		return err
-	}
-	ciphertext, err := framing.Get[[]byte](outer, "headerdata")
-	if err != nil {
-		return err
-	}
-	plaintext, err := h.HeaderContext.Decrypt(ciphertext)
-	if err != nil {
-		return err
-	}
-	data, err := framing.Decode(plaintext)
+	data, err := headerData(h)
 	if err != nil {
 		return err
 	}

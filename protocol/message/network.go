@@ -80,6 +80,11 @@ type Network struct {
 	// Clock gives the time. Default: time.Now.
 	Clock func() time.Time
 
+	// RequestID gives the IDs of messages that answer nothing. Nil: [RandomID].
+	// Anything else is for replays of what was recorded: who can foretell an
+	// ID can prepare the answer.
+	RequestID func() int64
+
 	// Reject is asked about every header by [Network.Check] once its sender is
 	// authenticated, and before its credentials are looked at: the place for
 	// rate limits and bans (W-13). A plain error becomes
@@ -165,6 +170,13 @@ func (n *Network) now() time.Time {
 		return n.Clock()
 	}
 	return time.Now()
+}
+
+func (n *Network) requestID() int64 {
+	if n.RequestID != nil {
+		return n.RequestID()
+	}
+	return RandomID()
 }
 
 // self gives the scheme and crypto context of our own entity authentication

@@ -85,7 +85,7 @@ func (n *Network) Seal(ctx context.Context, s HeaderSpec) (*Sealed, error) {
 	if s.MessageID != nil {
 		out.MessageID = *s.MessageID
 	} else {
-		out.MessageID = RandomID()
+		out.MessageID = n.requestID()
 	}
 	var err error
 	if out.Protection, err = n.Protection(&s); err != nil {

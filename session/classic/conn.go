@@ -73,6 +73,8 @@ type Conn struct {
 
 	last  *stream.ChunkReader // body of the last message; nil: it could not be opened
 	loose bool                // its chunks are left to be skipped
+
+	sending *pump // of the last message that was written; nil: it has no body
 }
 
 // NewConn makes a Conn of an exchange, from which reader, if it is not nil, has
@@ -164,8 +166,14 @@ func (c *Conn) guard(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() { c.stream.Close() })
 }
 
-// write writes a header. A message without a body ends with it.
+// write writes a header, behind the whole of the message before: that can still be
+// on its way when the other side, who need not wait for the one chunk of a reply
+// to its handshake, has long answered. A message without a body ends with it.
 func (c *Conn) write(raw []byte, end bool) error {
+	if err := c.sending.wait(); err != nil {
+		return err
+	}
+	c.sending = nil
 	if _, err := c.stream.Write(raw); err != nil {
 		return err
 	}

@@ -136,6 +136,7 @@ func (x *exchange) send(ctx context.Context) (event, error) {
 			Size: x.Limits.chunk(), Compression: o.sealed.Capabilities.Algorithm(),
 		})
 		x.pump = start(ctx, b, w, x.conn.stream)
+		x.conn.sending = x.pump
 	}
 	if x.awaited() {
 		return sent, nil
