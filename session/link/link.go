@@ -329,6 +329,9 @@ func (l *Link) do(e event, err error) {
 
 	l.cfg.Logger.Debug("msl channel: state", "from", from.String(), "to", to.String(), "event", e.String())
 	l.cfg.Recorder.State(from.String(), to.String(), e.String())
+	if from == running && (e == broken || e == over) {
+		l.cfg.Recorder.Lost(err)
+	}
 	switch {
 	case to.connected():
 	case conn != nil:
@@ -338,9 +341,6 @@ func (l *Link) do(e event, err error) {
 	}
 	if ended && l.cfg.OnClose != nil {
 		l.cfg.OnClose(err)
-	}
-	if from == running && (e == broken || e == over) {
-		l.cfg.Recorder.Lost(err)
 	}
 	if from.connected() && to.detached() && l.cfg.OnLost != nil {
 		l.cfg.OnLost(err)
