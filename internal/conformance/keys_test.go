@@ -45,6 +45,7 @@ type keys struct {
 	ECC           map[string]keyPair   `json:"ecc_by_public_key_id"`
 	X509          struct {
 		Authority []byte `json:"trusted_authority_certificate"`
+		Client    []byte `json:"client_certificate"`
 		Private   []byte `json:"client_privatekey_pkcs8"`
 	}
 	DH map[string]struct {
