@@ -335,6 +335,9 @@ func (l *Link) do(e event, err error) {
 	switch {
 	case to.connected():
 	case conn != nil:
+		if e == expired || e != finished && from != answering {
+			_ = conn.SetDeadline(time.Unix(1, 0)) // it is lost: Close need not wait for what was written
+		}
 		conn.Close() // ends the reading goroutine, which does the rest
 	case to == closed && gone == nil:
 		defer l.release()
