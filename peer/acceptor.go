@@ -114,15 +114,7 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 	}
 	defer a.remove(s)
 	defer s.Close()
-	handled := make(chan struct{})
-	defer close(handled)
-	go func() {
-		select {
-		case <-s.Done():
-			cancel()
-		case <-handled:
-		}
-	}()
+	defer context.AfterFunc(s.Context(), cancel)()
 	a.handle(ctx, s)
 	return nil
 }

@@ -281,14 +281,14 @@ func (r *resending) AppendFrames(dst []byte, room int, most frame.Class, seq uin
 // fail ends a session whose set-up failed behind DialEarly.
 func (s *Session) fail(err error) {
 	if s.link != nil {
-		<-s.ended // abandon has closed it; the first error counts
+		<-s.Done() // abandon has closed it; the first error counts
 	}
 	s.once.Do(func() {
 		s.err = err
 		s.early.stop()
 		s.forgetEarly(err)
 		s.mux.Fail(err)
-		close(s.ended)
+		s.end(s.err)
 	})
 }
 
@@ -312,7 +312,7 @@ func (s *Session) established(ctx context.Context) error {
 	select {
 	case <-s.early.ready:
 		return nil
-	case <-s.ended:
+	case <-s.Done():
 		return s.err
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -191,7 +191,7 @@ func (x *exchange) request(ctx context.Context, l letter) error {
 	select {
 	case err := <-done:
 		if x.ctx.Err() != nil && err != nil {
-			<-x.session.ended // closed a moment later
+			<-x.session.Done() // closed a moment later
 			return x.session.err
 		}
 		return err

@@ -159,14 +159,22 @@ func (r *rekey) do(e rekeyEvent) (ok bool) {
 	return ok
 }
 
-// stop ends the timer.
+// stop ends what this side does by itself: it sends no frame any more. The other
+// side's keys are followed until forget.
 func (r *rekey) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopped = true
 	r.timer.Stop()
 	r.secret.Erase()
-	r.share.private = nil
+	r.frame, r.secret, r.asks = nil, nil, false
+}
+
+// forget drops the private key of an offer, when no records come any more.
+func (r *rekey) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.share = share{}
 }
 
 // rearm sets the timer for the next rekey.
@@ -272,6 +280,9 @@ func (r *rekey) begin() {
 	} else {
 		r.do(rekeyMade)
 		r.share, r.frame = share, b
+	}
+	if r.stopped {
+		r.share.private, r.frame = nil, nil
 	}
 	r.mu.Unlock()
 	r.keys.Wake()
@@ -388,6 +399,9 @@ func (r *rekey) handleRekey(b []byte) (rest []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.stopped {
+		return rest, nil // it gets no answer, and changes nothing by itself
+	}
 	if err := r.expect(gotRekey, f.Epoch, false); err != nil {
 		return nil, err
 	}
@@ -448,7 +462,9 @@ func (r *rekey) handleDone(b []byte) (rest []byte, err error) {
 	if err := r.keys.SwitchReceive(next.r2i); err != nil {
 		return nil, err
 	}
-	r.frame, r.secret = frame.AppendRekeySwitch(nil, f.Epoch), bytes.Clone(next.i2r)
+	if !r.stopped {
+		r.frame, r.secret = frame.AppendRekeySwitch(nil, f.Epoch), bytes.Clone(next.i2r)
+	}
 	r.settle(next)
 	return rest, nil
 }

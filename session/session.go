@@ -45,10 +45,11 @@ type Session struct {
 
 	idle   idleWatch
 	looks  lookout
-	proved chan error // takes one value: what the first record proved
-	ended  chan struct{}
+	proved chan error      // takes one value: what the first record proved
+	life   context.Context // ends with the session
+	end    context.CancelCauseFunc
 	once   sync.Once
-	err    error // why it ended; read after ended is closed
+	err    error // why it ended; read after life
 }
 
 // setup is what a set-up settled.
@@ -86,8 +87,8 @@ func newShell(s setup) *Session {
 	n := &Session{
 		info:   s.info,
 		proved: make(chan error, 1),
-		ended:  make(chan struct{}),
 	}
+	n.life, n.end = context.WithCancelCause(context.Background())
 	n.presence.conn.Store(&s.conn)
 	n.mux = mux.New(mux.Config{
 		Initiator: s.initiator,
@@ -258,7 +259,7 @@ func (s *Session) onClose(err error) {
 		s.exchange.stop()
 		s.looks.end(s.err)
 		s.exporter.Erase()
-		close(s.ended)
+		s.end(s.err)
 		s.presence.set(finalState(err))
 	})
 	s.prove(err)
@@ -332,7 +333,7 @@ func (s *Session) close(code Code, reason string) error {
 		_ = s.established(context.Background())
 	}
 	select {
-	case <-s.ended:
+	case <-s.Done():
 		if s.link != nil {
 			<-s.link.Done()
 			s.wait()
@@ -362,7 +363,7 @@ func (s *Session) Rekey(ctx context.Context) error {
 	if err := s.established(ctx); err != nil {
 		return err
 	}
-	err := s.control.rekey.run(ctx, s.ended)
+	err := s.control.rekey.run(ctx, s.Done())
 	if err == errSessionEnded {
 		err = s.err
 	}
@@ -370,14 +371,17 @@ func (s *Session) Rekey(ctx context.Context) error {
 }
 
 // Done is closed when the session has ended.
-func (s *Session) Done() <-chan struct{} { return s.ended }
+func (s *Session) Done() <-chan struct{} { return s.life.Done() }
+
+// Context ends with the session. Its cause is what Err returns.
+func (s *Session) Context() context.Context { return s.life }
 
 // Err is nil while the session lives; then net.ErrClosed after our own Close,
 // an [*Error] if it was closed otherwise by either side, or an error that is
 // [ErrChannelLost].
 func (s *Session) Err() error {
 	select {
-	case <-s.ended:
+	case <-s.Done():
 		return s.err
 	default:
 		return nil

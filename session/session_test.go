@@ -257,3 +257,20 @@ func TestCBOR(t *testing.T) {
 		t.Errorf("a resumed request in CBOR has %d bytes", size)
 	}
 }
+
+func TestContext(t *testing.T) {
+	w := newWorld(t)
+	client, server := w.sessions(t)
+	if err := client.Context().Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.CloseWithError(7, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Session{client, server} {
+		<-s.Context().Done()
+		if closed, ok := errors.AsType[*Error](context.Cause(s.Context())); !ok || closed != s.Err() || closed.Reason != "enough" {
+			t.Errorf("ended by %v, the session by %v", context.Cause(s.Context()), s.Err())
+		}
+	}
+}

@@ -104,6 +104,7 @@ func (s *Session) onLost(err error) {
 
 // onDone is called by the link when nothing of it runs any more.
 func (s *Session) onDone() {
+	s.control.rekey.forget()
 	if s.reattacher != nil {
 		s.reattacher.end()
 	}

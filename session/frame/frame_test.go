@@ -352,3 +352,38 @@ func FuzzFrames(f *testing.F) {
 		}
 	})
 }
+
+// SkipBody passes over what the parsers read.
+func TestSkipBody(t *testing.T) {
+	meta, err := NewMetadata(map[string]string{"k": "v"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range [][]byte{
+		{0}, AppendPing(nil, [8]byte{1}), AppendPong(nil, [8]byte{1}), AppendAck(nil, 300), AppendResetStream(nil, 70, 300),
+		AppendStopSending(nil, 70, 300), AppendStreamOpen(nil, &StreamOpen{ID: 70, Label: []byte("l"), Metadata: meta}),
+		append(AppendStreamHeader(nil, 70, 3, true), 1, 2, 3), AppendMaxData(nil, 300), AppendMaxStreamData(nil, 70, 300),
+		AppendMaxStreams(nil, 300), AppendKeyUpdate(nil), AppendRekey(nil, Rekey{Share: []byte("s")}),
+		AppendRekeyDone(nil, RekeyDone{Enc: []byte("e")}), AppendRekeySwitch(nil, 1), AppendRekeyAsk(nil),
+		AppendAuth(nil, []byte("e"), []byte("s")), AppendControl(nil, ControlPart{Data: []byte("c")}), AppendGoaway(nil, 300),
+		AppendClose(nil, 300, "why"), {0x40, 0x40, 2, 1, 2},
+	} {
+		typ, body, err := ParseType(append(f, 0xee))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest, err := SkipBody(typ, body); err != nil || len(rest) != 1 {
+			t.Errorf("type %#x: %x is left, %v", typ, rest, err)
+		}
+		for n := range len(body) - 1 {
+			if rest, err := SkipBody(typ, body[:n]); err == nil && len(rest) > 0 {
+				t.Errorf("type %#x cut at %d: %x is left", typ, n, rest)
+			}
+		}
+	}
+	for _, typ := range []uint64{0x07, 0x13, 0x17, 0x1e, 0x23, 0x3f} {
+		if _, err := SkipBody(typ, nil); err == nil {
+			t.Errorf("type %#x was skipped", typ)
+		}
+	}
+}

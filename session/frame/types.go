@@ -72,3 +72,39 @@ func Skip(typ uint64, b []byte) (rest []byte, err error) {
 	_, rest, err = parseBytes(b, MaxVarint, errShort)
 	return rest, err
 }
+
+// SkipBody passes over the body of a frame of any type by its lengths, whatever
+// it says.
+func SkipBody(typ uint64, b []byte) (rest []byte, err error) {
+	switch typ {
+	case TypePadding, TypeKeyUpdate, TypeRekeyAsk:
+		return b, nil
+	case TypePing, TypePong:
+		_, rest, err = ParsePing(b)
+	case TypeAck, TypeMaxData, TypeMaxStreams, TypeGoaway:
+		_, rest, err = ParseVarint(b)
+	case TypeResetStream, TypeStopSending, TypeMaxStreamData:
+		_, _, rest, err = parseVarints(b)
+	case TypeStreamOpen:
+		_, rest, err = ParseStreamOpen(b)
+	case TypeRekey:
+		_, rest, err = ParseRekey(b)
+	case TypeRekeyDone:
+		_, rest, err = ParseRekeyDone(b)
+	case TypeRekeySwitch:
+		_, rest, err = ParseRekeySwitch(b)
+	case TypeAuth:
+		_, _, rest, err = ParseAuth(b)
+	case TypeControl:
+		_, rest, err = ParseControl(b)
+	case TypeClose:
+		_, _, rest, err = ParseClose(b)
+	default:
+		if IsStream(typ) {
+			_, rest, err = ParseStream(typ, b)
+		} else {
+			rest, err = Skip(typ, b)
+		}
+	}
+	return rest, err
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,5 +203,64 @@ func TestCloseIsSentAgain(t *testing.T) {
 	<-b.Done()
 	if !errors.As(b.Err(), &e) || !e.Remote || e.Code != frame.Application(3) {
 		t.Errorf("%v", b.Err())
+	}
+}
+
+// hasty tells whether a deadline was set that Close need not outlive.
+type hasty struct {
+	transport.Conn
+	past   atomic.Bool // a deadline
+	closed chan bool   // takes past
+}
+
+func (c *hasty) SetDeadline(d time.Time) error {
+	c.past.Store(!d.IsZero() && !d.After(time.Now()))
+	return c.Conn.SetDeadline(d)
+}
+
+func (c *hasty) Close() error {
+	select {
+	case c.closed <- c.past.Load():
+	default:
+	}
+	return c.Conn.Close()
+}
+
+// A transport may wait in Close until the peer has all that was written. That of
+// a lost connection would hold up the next one.
+func TestLostConnectionIsNotFlushed(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		end  func(a *side, p *peer)
+		lost bool
+	}{
+		{"fenced", func(a *side, _ *peer) { a.Detach() }, true},
+		{"aborted", func(a *side, _ *peer) { a.Abort(errors.New("over")) }, true},
+		{"tampered record", func(_ *side, p *peer) {
+			p.conn.Write(append([]byte{framing.RecordEven, 0, 0, 20}, make([]byte, 20)...))
+		}, true},
+		{"closed by both", func(a *side, p *peer) {
+			go a.Close(context.Background(), frame.CodeNoError, "")
+			p.awaitClose()
+			p.send(frame.AppendAck(nil, p.side.cfg.Opener.Seq()), frame.AppendClose(nil, 0, ""))
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, b := pair(t, nil, nil, durable)
+			near, far := transport.Pipe()
+			conn := &hasty{Conn: near, closed: make(chan bool, 1)}
+			a.conn = conn
+			a.attach(t)
+			p := &peer{t, far, framing.NewReader(far, framing.Limits{}), b}
+			p.await("the first PING", func([]byte) bool { return true })
+			tc.end(a, p)
+			if past := <-conn.closed; past != tc.lost {
+				t.Errorf("closed with a deadline in the past: %v", past)
+			}
+			a.Abort(errors.New("over"))
+			p.conn.Close()
+			p.r.Close()
+			<-a.Done()
+		})
 	}
 }

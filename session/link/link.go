@@ -42,7 +42,9 @@ type Source interface {
 	// HandleFrame handles the first frame of b, whose type has been read and
 	// cut off, and returns what follows it in the record. b lies in buf: who
 	// keeps bytes of it retains buf. Called by the reading goroutine in order;
-	// it must not wait for anything that is sent.
+	// it must not wait for anything that is sent. After OnClose only REKEY_DONE
+	// and REKEY_SWITCH are given to the control source, for the sake of the
+	// peer's keys.
 	HandleFrame(typ uint64, b []byte, buf *framing.Buffer) (rest []byte, err error)
 
 	// BatchEnd is called by the reading goroutine when all that has arrived is
@@ -119,8 +121,9 @@ type Config struct {
 	// OnLost is called when the connection was lost and the Link waits for
 	// another, see [Link.Resume]. It must not wait for the Link.
 	OnLost func(error)
-	// OnClose is called once, when nothing more will be given to the sources
-	// and nothing asked of them: by CLOSE of either side or loss. It may be
+	// OnClose is called once, when nothing more will be given to the sources,
+	// but for what [Source] says of keys, and nothing asked of them: by CLOSE of
+	// either side or loss. It may be
 	// called while the last acknowledgements still travel, and must not wait
 	// for the Link.
 	OnClose func(error)
@@ -335,6 +338,9 @@ func (l *Link) do(e event, err error) {
 	switch {
 	case to.connected():
 	case conn != nil:
+		if e == expired || e != finished && from != answering {
+			_ = conn.SetDeadline(time.Unix(1, 0)) // it is lost: Close need not wait for what was written
+		}
 		conn.Close() // ends the reading goroutine, which does the rest
 	case to == closed && gone == nil:
 		defer l.release()

@@ -197,6 +197,7 @@ func isStreams(typ uint64) bool {
 func (l *Link) handleFrames(b []byte, buf *framing.Buffer) (asks bool, err error) {
 	l.mu.Lock()
 	ending := l.state.ended() // what came before a loss still counts
+	closing := l.state == closing
 	l.mu.Unlock()
 	onlyAcks := true // until now
 	for len(b) > 0 {
@@ -210,10 +211,12 @@ func (l *Link) handleFrames(b []byte, buf *framing.Buffer) (asks bool, err error
 				return asks, ignoreIf(ending, err)
 			}
 		}
-		if ending && typ != frame.TypeAck && typ != frame.TypeClose {
-			return asks, nil // this side closes the channel: the rest does not matter
+		if ending && !closing && typ != frame.TypeAck && typ != frame.TypeClose {
+			return asks, nil // the peer has closed too: what follows cannot matter
 		}
 		switch {
+		case ending && !matters(typ):
+			b, err = frame.SkipBody(typ, b)
 		case typ == frame.TypePadding:
 		case typ == frame.TypeAck:
 			var n uint64
@@ -248,6 +251,16 @@ func (l *Link) handleFrames(b []byte, buf *framing.Buffer) (asks bool, err error
 		onlyAcks = onlyAcks && typ == frame.TypeAck
 	}
 	return asks, nil
+}
+
+// matters reports whether a frame is handled after the own CLOSE: the peer's CLOSE
+// comes under the keys that it has by then (channel set-up 4.8.8).
+func matters(typ uint64) bool {
+	switch typ {
+	case frame.TypeAck, frame.TypeClose, frame.TypeKeyUpdate, frame.TypeRekeyDone, frame.TypeRekeySwitch:
+		return true
+	}
+	return false
 }
 
 func ignoreIf(ending bool, err error) error {

@@ -119,13 +119,16 @@ func (c *conn) setDeadline(set func(time.Time) error, t time.Time) error {
 	if c.closed {
 		return net.ErrClosed
 	}
+	if !t.IsZero() && !t.After(time.Now()) {
+		c.failed.Store(true) // whether or not a call waits
+	}
 	return set(t)
 }
 
 // Close ends calls that are waiting, then waits until the peer has read what
 // was written and has closed too, for at most a second: QUIC lives in this
 // process, no kernel sends the rest. After a call that failed, a timeout
-// included, it waits for nothing.
+// included, or a deadline in the past, it waits for nothing.
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.mu.Lock()

@@ -211,6 +211,15 @@ func TestCloseIsBounded(t *testing.T) {
 			t.Errorf("Close after a timeout took %v", d)
 		}
 	})
+	both(t, func(t *testing.T, a, _ *conn) {
+		a.Write(make([]byte, 100))
+		a.SetDeadline(time.Unix(1, 0))
+		begun := time.Now()
+		a.Close()
+		if d := time.Since(begun); d > closing/2 {
+			t.Errorf("Close behind a deadline took %v", d)
+		}
+	})
 }
 
 func TestCloseUnblocks(t *testing.T) {
