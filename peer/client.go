@@ -82,7 +82,8 @@ type Client struct {
 // Dial connects to the service at one of the URLs and sets a session up with the
 // first that answers. They race: each begins 250 ms after the one before it, or
 // at once when that fails, and what connects too late is closed. ctx bounds the dial only, not the session, which
-// connects again by itself when it loses its connection.
+// connects again by itself when it loses its connection. When the server shuts
+// down, open streams finish and new ones get session.ErrGoingAway: Dial again.
 // Errors are those of transport.Dial and session.Connect.
 func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, error) {
 	i, err := c.initiator()
