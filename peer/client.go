@@ -79,9 +79,11 @@ type Client struct {
 	http    mslhttp.Transport
 }
 
-// Dial connects to the service at one of the URLs, in order, and sets a session
-// up with the first that answers. ctx bounds the dial only, not the session, which
-// connects again by itself when it loses its connection.
+// Dial connects to the service at one of the URLs and sets a session up with the
+// first that answers. They race: each begins 250 ms after the one before it, or
+// at once when that fails, and what connects too late is closed. ctx bounds the dial only, not the session, which
+// connects again by itself when it loses its connection. When the server shuts
+// down, open streams finish and new ones get session.ErrGoingAway: Dial again.
 // Errors are those of transport.Dial and session.Connect.
 func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, error) {
 	i, err := c.initiator()

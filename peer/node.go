@@ -80,7 +80,7 @@ type Node struct {
 }
 
 // Dial opens a session with the peer of the given fingerprint, at the first of
-// the URLs that answers. ctx bounds the dial only; the session connects again by
+// the URLs that answers, which race as in [Client.Dial]. ctx bounds the dial only; the session connects again by
 // itself when it loses its connection.
 func (n *Node) Dial(ctx context.Context, fingerprint string, urls ...string) (*session.Session, error) {
 	i, err := n.initiator(fingerprint)

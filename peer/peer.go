@@ -19,7 +19,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 
@@ -90,26 +89,6 @@ func (a addresses) protects(rawURL string) bool {
 		t, u, err := transport.Find(dialled, a.opts)
 		return err == nil && t.Protected(u.Scheme)
 	})
-}
-
-// dial connects to the first of urls that answers. An address that does not
-// answer is passed over.
-func (a addresses) dial(ctx context.Context, urls []string) (transport.Conn, error) {
-	failed := make([]error, 0, len(urls))
-	for _, url := range urls {
-		conn, err := transport.Dial(ctx, url, a.opts)
-		if err == nil {
-			return conn, nil
-		}
-		failed = append(failed, err)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if len(urls) == 0 {
-		return nil, errors.New("peer: no URL to dial")
-	}
-	return nil, fmt.Errorf("peer: %w", errors.Join(failed...))
 }
 
 func orDiscard(log *slog.Logger) *slog.Logger {

@@ -18,42 +18,47 @@ import (
 	"github.com/mslgo/msl/transport"
 )
 
-// pair is two ends of a connection of a transport.
-func pair(t testing.TB, url string) (a, b transport.Conn) {
+// over is both ends of a session over a transport, closed with the test. It
+// begins while the responder is still accepting: some transports give a
+// connection when its first bytes are there.
+func (w *world) over(t *testing.T, url string) (client, server *Session) {
 	t.Helper()
 	if url == "" {
-		return transport.Pipe()
+		return w.sessions(t)
 	}
-	ctx := t.Context()
-	l, err := transport.Listen(ctx, url, nil)
+	listen, dial := sockets(t)
+	l, err := transport.Listen(t.Context(), url, listen)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	accepted := make(chan transport.Conn, 1)
+	c := make(chan accepted, 1)
 	go func() {
-		c, err := l.Accept(ctx)
+		conn, err := l.Accept(t.Context())
 		if err != nil {
-			t.Error(err)
+			c <- accepted{nil, err}
+			return
 		}
-		accepted <- c
+		s, err := Accept(t.Context(), conn, w.responder)
+		c <- accepted{s, err}
 	}()
-	if a, err = transport.Dial(ctx, l.URL(), nil); err != nil {
+	conn, err := transport.Dial(t.Context(), l.URL(), dial)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return a, <-accepted
+	client, err = Dial(t.Context(), conn, w.initiator)
+	got := <-c
+	if err := errors.Join(err, got.err); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { end(client, got.session) })
+	return client, got.session
 }
 
 func TestConn(t *testing.T) {
 	transports(func(name, url string) {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			a, b := pair(t, url)
-			client, server, err1, err2 := w.connect(t.Context(), a, b)
-			if err := errors.Join(err1, err2); err != nil {
-				t.Fatal(err)
-			}
-			defer end(client, server)
+			client, server := newWorld(t).over(t, url)
 			l := server.Listener()
 			defer l.Close()
 			nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {

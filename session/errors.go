@@ -9,6 +9,7 @@ import (
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/session/frame"
+	"github.com/mslgo/msl/session/mux"
 	"github.com/mslgo/msl/transport"
 )
 
@@ -54,6 +55,11 @@ var (
 
 	// ErrUntrusted says that somebody else answered than was expected.
 	ErrUntrusted = errors.New("session: the responder is not who was expected")
+
+	// ErrGoingAway is why a session opens no more streams after a Shutdown by
+	// either side: those that are open finish, and more belong into another
+	// session, which another dial gives.
+	ErrGoingAway = mux.ErrGoingAway
 
 	// ErrAuth says that a side with a signing key did not prove it (X11).
 	ErrAuth = errors.New("session: AUTH is missing or wrong")

@@ -26,6 +26,9 @@ type Stream = mux.Stream
 // StreamOptions says what a stream is opened with.
 type StreamOptions = mux.StreamOptions
 
+// Priority says how a stream shares its session.
+type Priority = mux.Priority
+
 // Session is a channel and its streams. All methods may be called concurrently.
 type Session struct {
 	link     *link.Link
@@ -283,8 +286,8 @@ func sessionError(err error) error {
 
 // OpenStream opens a stream. It waits only while the other side allows no more
 // of them; the other side learns of it with the first write, or after 1 ms.
-// Errors: mux.ErrGoingAway after a Shutdown by either side, then a new session is
-// needed; ctx's; the session's.
+// Errors: [ErrGoingAway] after a Shutdown by either side, then a new session is
+// needed, which another dial gives; ctx's; the session's.
 func (s *Session) OpenStream(ctx context.Context) (*Stream, error) {
 	s.idle.used.Store(true)
 	return s.mux.OpenStream(ctx, nil)

@@ -8,7 +8,6 @@ import (
 	"github.com/mslgo/msl/cmd/mslchat/internal/wire"
 	"github.com/mslgo/msl/peer"
 	"github.com/mslgo/msl/session"
-	"github.com/mslgo/msl/session/mux"
 )
 
 // dialTimeout is how long a server may take to answer and set a session up.
@@ -19,8 +18,8 @@ type channel struct{ *session.Session }
 
 // Lines of a chat go before files.
 var (
-	chatPriority = mux.Priority{Urgency: 1, Incremental: true}
-	filePriority = mux.Priority{Urgency: 5, Incremental: true}
+	chatPriority = session.Priority{Urgency: 1, Incremental: true}
+	filePriority = session.Priority{Urgency: 5, Incremental: true}
 )
 
 // Open implements wire.Session.
