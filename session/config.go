@@ -293,6 +293,9 @@ type Limits struct {
 	// Idle is how long a session may have no streams before this side closes
 	// it with IDLE, and up to twice that: default 30 minutes, negative: for ever.
 	Idle time.Duration
+	// Bandwidth is how many bytes of data a second may leave on all streams
+	// together, see [Session.SetBandwidth]. Default: as many as there are.
+	Bandwidth int64
 	// Rekey is how often the session gets new keys from a new KEM share:
 	// default an hour, negative: only by [Session.Rekey].
 	Rekey time.Duration

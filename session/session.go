@@ -123,6 +123,7 @@ func newShell(s setup) *Session {
 		RemoteAddr:     func() net.Addr { return n.connection().RemoteAddr() },
 		Recorder:       s.recorder,
 	})
+	n.mux.SetBandwidth(s.limits.Bandwidth)
 	return n
 }
 
@@ -299,6 +300,12 @@ func (s *Session) OpenStreamWith(ctx context.Context, o StreamOptions) (*Stream,
 	s.idle.used.Store(true)
 	return s.mux.OpenStream(ctx, &o)
 }
+
+// SetBandwidth limits what leaves on all streams together from now on to
+// bytesPerSecond bytes of data a second, in bursts of up to 50 ms; 0 or less: no
+// limit. Streams share it by their priorities; one of them is limited by
+// [Stream.SetBandwidth].
+func (s *Session) SetBandwidth(bytesPerSecond int64) { s.mux.SetBandwidth(bytesPerSecond) }
 
 // AcceptStream returns the next stream that the other side opened.
 func (s *Session) AcceptStream(ctx context.Context) (*Stream, error) {

@@ -3,7 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mslgo/msl/framing"
@@ -273,4 +275,38 @@ func TestContext(t *testing.T) {
 			t.Errorf("ended by %v, the session by %v", context.Cause(s.Context()), s.Err())
 		}
 	}
+}
+
+func TestBandwidth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.initiator.Limits.Bandwidth = 100_000
+		client, server := w.sessions(t)
+		defer end(client, server)
+		for _, rate := range []int{100_000, 1_000_000} {
+			if rate > 100_000 {
+				client.SetBandwidth(int64(rate))
+			}
+			st, err := client.OpenStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			go func() {
+				_, _ = st.Write(make([]byte, 3*rate))
+				_ = st.CloseWrite()
+			}()
+			other, err := server.AcceptStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, other); err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Since(begun); d < 2700*time.Millisecond || d > 3300*time.Millisecond {
+				t.Errorf("3 s worth of data took %v", d)
+			}
+			_ = other.Close()
+		}
+	})
 }

@@ -132,12 +132,18 @@ type Mux struct {
 	// Sending.
 	sched     scheduler
 	starved   list // streams that wait for credit of the channel only
+	paused    list // streams that wait for their buckets only
+	bucket    bucket
+	held      bool // all data waits for bucket
 	sent      uint64
 	sendLimit uint64    // the peer's MAX_DATA
 	quiet     []*Stream // MAX_STREAM_DATA waits
 	urgent    []*Stream // RESET_STREAM or STOP_SENDING waits
 	maxData   bool      // MAX_DATA waits
 	creditDue bool      // that or MAX_STREAM_DATA began to wait, and nobody was told
+
+	refillTimer *time.Timer
+	refillAt    time.Duration // when it fires; 0: it does not
 
 	// Receiving.
 	window window
@@ -215,6 +221,7 @@ func (m *Mux) OpenStream(ctx context.Context, options *StreamOptions) (*Stream, 
 	}
 	s := newStream(m, true, p)
 	s.label, s.metadata = label, metadata
+	s.send.bucket.set(options.Bandwidth, m.now())
 	s.accepted = true
 	s.index = m.index
 	m.index++
@@ -367,6 +374,9 @@ func (m *Mux) Fail(err error) {
 	close(m.done)
 	if m.openTimer != nil {
 		m.openTimer.Stop()
+	}
+	if m.refillTimer != nil {
+		m.refillTimer.Stop()
 	}
 	end := func(s *Stream) {
 		m.unschedule(s)

@@ -72,6 +72,8 @@ type sendHalf struct {
 	sent  uint64 // bytes that have left
 	limit uint64 // the peer's MAX_STREAM_DATA
 	last  uint64 // record in which the newest bytes or FIN left
+
+	bucket bucket
 }
 
 // queued is the number of bytes that were taken from writers and wait.

@@ -34,17 +34,23 @@ func (m *Mux) addControl(s *Stream, bits uint8) {
 // schedule puts s where it belongs if something of it can leave. It changes
 // nothing for a stream that has its place.
 func (m *Mux) schedule(s *Stream) {
-	if s.in != nil && s.in != &m.starved || m.err != nil {
+	if m.err != nil {
 		return
 	}
-	if s.in != nil {
-		m.starved.remove(s)
+	switch s.in {
+	case nil:
+	case &m.starved, &m.paused:
+		s.in.remove(s)
+	default:
+		return
 	}
 	switch m.can(s) {
 	case canSend:
 		m.sched.add(s)
 	case needsCredit:
 		m.starved.push(s)
+	case needsTokens:
+		m.pause(s, m.missing(s))
 	}
 }
 
@@ -52,8 +58,8 @@ func (m *Mux) schedule(s *Stream) {
 func (m *Mux) unschedule(s *Stream) {
 	switch s.in {
 	case nil:
-	case &m.starved:
-		m.starved.remove(s)
+	case &m.starved, &m.paused:
+		s.in.remove(s)
 	default:
 		m.sched.remove(s)
 	}
@@ -64,6 +70,7 @@ type ability uint8
 const (
 	cannotSend  ability = iota
 	needsCredit         // of the channel
+	needsTokens         // of its bucket
 	canSend
 )
 
@@ -83,6 +90,8 @@ func (m *Mux) can(s *Stream) ability {
 		return cannotSend
 	case m.sent == m.sendLimit:
 		return needsCredit
+	case m.missing(s) > 0:
+		return needsTokens
 	}
 	return canSend
 }
@@ -92,7 +101,7 @@ func (m *Mux) refresh() {
 	class := frame.None
 	switch {
 	case m.err != nil:
-	case m.sched.any():
+	case m.sched.any() && !m.held:
 		class = frame.Data
 	case len(m.urgent) > 0 || m.goingAway && !m.goawaySent:
 		class = frame.Control
@@ -235,9 +244,12 @@ func shift(l []*Stream, n int) []*Stream {
 func (m *Mux) appendData(dst []byte, end int, seq uint64) []byte {
 	for m.sched.any() {
 		s, most := m.sched.next()
-		if m.can(s) == needsCredit {
+		if m.hold(s) {
+			return dst
+		}
+		if a := m.can(s); a == needsCredit || a == needsTokens {
 			m.sched.remove(s)
-			m.starved.push(s)
+			m.schedule(s)
 			continue
 		}
 		if !s.left {
@@ -288,7 +300,8 @@ func (m *Mux) leave(s *Stream, id uint64) {
 func (m *Mux) appendStream(dst []byte, end int, s *Stream, most int, seq uint64) (_ []byte, n int, full bool) {
 	h := &s.send
 	pending := h.pending()
-	n = int(min(uint64(min(pending, most)), h.limit-h.sent, m.sendLimit-m.sent))
+	n = m.bucket.most(h.bucket.most(min(pending, most)))
+	n = int(min(uint64(n), h.limit-h.sent, m.sendLimit-m.sent))
 	fin := h.state == sendClosing && n == pending
 	if n == 0 && !fin {
 		return dst, 0, false
@@ -304,6 +317,8 @@ func (m *Mux) appendStream(dst []byte, end int, s *Stream, most int, seq uint64)
 	dst = frame.AppendStreamHeader(dst, s.id, n, fin)
 	dst = h.take(dst, n)
 	m.sent += uint64(n)
+	h.bucket.take(n)
+	m.bucket.take(n)
 	h.last = seq
 	if fin {
 		h.state = h.state.next(sendFinLeft)

@@ -27,6 +27,9 @@ type StreamOptions struct {
 	// peer with the stream.
 	Label    string
 	Metadata map[string]string
+	// Bandwidth is how many bytes of data a second may leave on the stream, see
+	// [Stream.SetBandwidth]. 0: as many as there are.
+	Bandwidth int64
 }
 
 // A Stream is a bidirectional byte stream of a channel. It is a net.Conn; its
