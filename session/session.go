@@ -46,12 +46,13 @@ type Session struct {
 	reattacher *reattacher // of a durable session that we began
 	channels   *registry   // of a durable session that the other side began
 
-	idle   idleWatch
-	looks  lookout
-	proved chan error // takes one value: what the first record proved
-	ended  chan struct{}
-	once   sync.Once
-	err    error // why it ended; read after ended is closed
+	idle     idleWatch
+	rechecks recheckWatch
+	looks    lookout
+	proved   chan error // takes one value: what the first record proved
+	ended    chan struct{}
+	once     sync.Once
+	err      error // why it ended; read after ended is closed
 }
 
 // setup is what a set-up settled.
@@ -78,7 +79,8 @@ type setup struct {
 	durable  time.Duration
 	attacher *Initiator // who may attach again, at the addresses at; nil: the other side
 	at       []string
-	channels *registry // of the responder
+	channels *registry  // of the responder
+	answers  *Responder // whose session it is; nil: of an initiator
 	recorder *observe.Recorder
 	keyLog   io.Writer
 }
@@ -208,6 +210,7 @@ func newSession(s setup) (*Session, error) {
 		}
 	}
 	n.watchIdle(s.limits.idle())
+	n.watchPermission(s.answers)
 	n.watchTraffic(s.recorder)
 	if n.early != nil {
 		n.early.end(n.link)
@@ -257,6 +260,7 @@ func (s *Session) onClose(err error) {
 		s.forgetEarly(err)
 		s.mux.Fail(s.err)
 		s.idle.stop()
+		s.rechecks.stop()
 		s.control.rekey.stop()
 		s.exchange.stop()
 		s.looks.end(s.err)
