@@ -44,6 +44,10 @@ func (s *responder) attach(ctx context.Context) error {
 		c.n = a.n
 		return s.closed(ctx, c, code)
 	}
+	if err := s.permitted(ctx, living); err != nil {
+		living.revoked(err)
+		return s.unknown(ctx)
+	}
 	at := living.link.Standing()
 	if a.received < at.Acked || a.received > at.Sent || a.first > at.Received || !c.move(s.Moves) {
 		return s.unknown(ctx)

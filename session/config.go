@@ -132,9 +132,14 @@ type Responder struct {
 	Issuers []string
 
 	// Admit is asked about everybody who has authenticated, before the answer
-	// is written. An error refuses the set-up; a *mslerr.Error is sent as it
+	// is written, and later as Recheck says. An error refuses the set-up; a *mslerr.Error is sent as it
 	// is, another as mslerr.EntityRejectedByApp. Nil admits everybody.
 	Admit func(ctx context.Context, info Info) error
+
+	// Recheck is how often it is asked, besides at every attach, whether the entity,
+	// token and user of a session that stands are revoked, and Admit again: a
+	// refusal ends the session with REVOKED. Default an hour, negative: never.
+	Recheck time.Duration
 
 	// Limits of the sessions.
 	Limits Limits

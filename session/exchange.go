@@ -38,16 +38,17 @@ type exchange struct {
 	cancel  context.CancelFunc
 	turn    chan struct{} // has one element while a request is unanswered
 
-	mu     sync.Mutex // guards all below
-	held   []*token.Held
-	uit    *token.UserIDToken
-	local  string             // name under which uit is held
-	user   token.User         // who is logged in
-	issued *token.MasterToken // the newest that the other side has from us
-	last   time.Time          // of our last request
-	timer  *time.Timer        // of the next renewal; nil: none
-	pause  time.Duration      // after a renewal that brought nothing
-	ended  bool
+	mu         sync.Mutex // guards all below
+	held       []*token.Held
+	uit        *token.UserIDToken
+	local      string             // name under which uit is held
+	user       token.User         // who is logged in
+	issued     *token.MasterToken // the newest that the other side has from us
+	issuedUser *token.UserIDToken // of user, from us; nil: not known
+	last       time.Time          // of our last request
+	timer      *time.Timer        // of the next renewal; nil: none
+	pause      time.Duration      // after a renewal that brought nothing
+	ended      bool
 }
 
 func newExchange(s *Session, settings exchangeSettings, c *inband) *exchange {
@@ -64,10 +65,14 @@ func inside(n *message.Network, a Algorithms) *message.Network {
 	return &c
 }
 
-// issues notes the newest token that the other side has from us.
-func (x *exchange) issues(t *token.MasterToken) {
+// issues notes the newest tokens that the other side has from us; u of them may
+// be nil, or somebody else's.
+func (x *exchange) issues(t *token.MasterToken, u *token.UserIDToken) {
 	x.mu.Lock()
 	x.issued = t
+	if u != nil && u.Verified() {
+		x.issuedUser = u
+	}
 	x.mu.Unlock()
 }
 

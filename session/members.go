@@ -11,9 +11,8 @@ import (
 	"github.com/mslgo/msl/stream"
 )
 
-// version is the one version of the channel spoken here. Development builds say
-// 0, with the same labels, until the channel is complete.
-const version = 0
+// version is the one version of the channel spoken here.
+const version = 1
 
 // A request is the "channel" member of a request's headerdata (channel set-up
 // 4.1.2; attach 4.6.1):

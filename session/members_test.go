@@ -61,7 +61,7 @@ func TestRequestMember(t *testing.T) {
 }
 
 func TestRequestDefaults(t *testing.T) {
-	r, err := parseRequest(framing.Object{"versions": framing.Array{0}, "suites": framing.Array{1, 99, -3}, "to": "s", "auth": false})
+	r, err := parseRequest(framing.Object{"versions": framing.Array{1}, "suites": framing.Array{1, 99, -3}, "to": "s", "auth": false})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -399,6 +399,7 @@ func (s *responder) start(ctx context.Context) error {
 		onState:  s.OnState,
 		durable:  s.response.offer.durableTime(),
 		channels: &s.channels,
+		answers:  s.Responder,
 		recorder: s.recorder,
 		keyLog:   s.KeyLog,
 		info:     s.info(),
@@ -422,7 +423,11 @@ func (s *responder) confirm(ctx context.Context) error {
 	if k := s.spec.KeyResponse; k != nil {
 		t = k.Token
 	}
-	s.session.exchange.issues(t)
+	user := s.spec.Tokens.UserID
+	if user == nil {
+		user = s.header.Tokens.UserID
+	}
+	s.session.exchange.issues(t, user)
 	return s.Network.Issuer.Confirm(ctx, s.header.Sender, t.Serial, t.Sequence)
 }
 

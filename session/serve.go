@@ -92,6 +92,10 @@ func (x *exchange) answer(h *message.Header) (*message.Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
+	user := spec.Tokens.UserID
+	if user == nil {
+		user = h.Tokens.UserID
+	}
 	// Service tokens travel when somebody sends them, not as an echo.
 	spec.Tokens.Service, spec.Peer.Service = nil, nil
 	if h.Held != nil {
@@ -120,6 +124,9 @@ func (x *exchange) answer(h *message.Header) (*message.Sealed, error) {
 		x.issued = spec.KeyResponse.Token
 	case h.MasterToken != nil && h.MasterToken.Verified():
 		x.issued = h.MasterToken
+	}
+	if user != nil && user.Verified() {
+		x.issuedUser = user
 	}
 	x.mu.Unlock()
 	return sealed, x.received(h.Tokens.Service, h)

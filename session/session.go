@@ -46,13 +46,14 @@ type Session struct {
 	reattacher *reattacher // of a durable session that we began
 	channels   *registry   // of a durable session that the other side began
 
-	idle   idleWatch
-	looks  lookout
-	proved chan error      // takes one value: what the first record proved
-	life   context.Context // ends with the session
-	end    context.CancelCauseFunc
-	once   sync.Once
-	err    error // why it ended; read after life
+	idle     idleWatch
+	rechecks recheckWatch
+	looks    lookout
+	proved   chan error      // takes one value: what the first record proved
+	life     context.Context // ends with the session
+	end      context.CancelCauseFunc
+	once     sync.Once
+	err      error // why it ended; read after life
 }
 
 // setup is what a set-up settled.
@@ -79,7 +80,8 @@ type setup struct {
 	durable  time.Duration
 	attacher *Initiator // who may attach again, at the addresses at; nil: the other side
 	at       []string
-	channels *registry // of the responder
+	channels *registry  // of the responder
+	answers  *Responder // whose session it is; nil: of an initiator
 	recorder *observe.Recorder
 	keyLog   io.Writer
 }
@@ -210,6 +212,7 @@ func newSession(s setup) (*Session, error) {
 		}
 	}
 	n.watchIdle(s.limits.idle())
+	n.watchPermission(s.answers)
 	n.watchTraffic(s.recorder)
 	if n.early != nil {
 		n.early.end(n.link)
@@ -259,6 +262,7 @@ func (s *Session) onClose(err error) {
 		s.forgetEarly(err)
 		s.mux.Fail(s.err)
 		s.idle.stop()
+		s.rechecks.stop()
 		s.control.rekey.stop()
 		s.exchange.stop()
 		s.looks.end(s.err)

@@ -75,14 +75,11 @@ func (n *Network) checkMasterToken(ctx context.Context, h *Header) error {
 		return mslerr.New(mslerr.InternalException, "token keys without an issuer")
 	}
 	t, e := h.MasterToken, h.Sender
-	if err := n.stillPermitted(ctx, e); err != nil {
-		return err
-	}
 	userSerial := int64(-1)
 	if u := h.Tokens.UserID; u != nil && u.Verified() {
 		userSerial = u.Serial
 	}
-	if err := n.Issuer.Revoked(ctx, e, t.Serial, h.User, userSerial); err != nil {
+	if err := n.CheckRevoked(ctx, e, t.Serial, h.User, userSerial); err != nil {
 		return err
 	}
 	if !t.Expired(n.now()) {
@@ -95,6 +92,16 @@ func (n *Network) checkMasterToken(ctx context.Context, h *Header) error {
 		return mslerr.New(mslerr.MessageExpiredNoKeyRequestData, "the master token is expired")
 	}
 	return n.Issuer.Renewable(ctx, e, t.Serial, t.Sequence)
+}
+
+// CheckRevoked asks the policy and the issuer about an entity and the serial
+// numbers of its tokens, as [token.Issuer] has them: nil, or the error the holder
+// is to see. It is for sessions that stand for long.
+func (n *Network) CheckRevoked(ctx context.Context, e token.Entity, serial int64, user token.User, userSerial int64) error {
+	if err := n.stillPermitted(ctx, e); err != nil {
+		return err
+	}
+	return n.Issuer.Revoked(ctx, e, serial, user, userSerial)
 }
 
 // stillPermitted asks the deployment's word on an entity at every use of its
