@@ -27,6 +27,11 @@ type StreamOptions struct {
 	// peer with the stream.
 	Label    string
 	Metadata map[string]string
+	// Compress lets what is written here leave compressed (LZ4) where that makes
+	// it smaller; the other direction is for the peer to decide. Not for secrets
+	// beside text that somebody else chooses, as the lengths, which all can see,
+	// then tell of the secrets. The peer must not refuse it.
+	Compress bool
 }
 
 // A Stream is a bidirectional byte stream of a channel. It is a net.Conn; its
