@@ -48,7 +48,7 @@ func count(t testing.TB, b []byte) (plain, packed int) {
 			}
 		case typ == frame.TypeStreamOpen:
 			_, body, err = frame.ParseStreamOpen(body)
-		case typ == frame.TypeMaxData:
+		case typ == frame.TypeMaxData || typ == frame.TypeMaxStreams:
 			_, body, err = frame.ParseMaxData(body)
 		default: // RESET_STREAM, STOP_SENDING, MAX_STREAM_DATA
 			_, _, body, err = frame.ParseStreamCode(body)
