@@ -301,6 +301,53 @@ func TestCompressedAfterStop(t *testing.T) {
 	w.settle(t)
 }
 
+// Blocks keep to the peer's maxrecord, which early data must guess.
+func TestCompressedEarly(t *testing.T) {
+	const guess, said = 16 << 10, 40 << 10
+	m := New(Config{Initiator: true, PeerMaxRecord: guess})
+	peer := New(Config{MaxRecord: said})
+	s, err := m.OpenStream(t.Context(), &StreamOptions{Compress: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(record func() []byte) (longest uint64) {
+		for range 7 {
+			s.Write(make([]byte, smallWrite))
+		}
+		b := record()
+		if err := handleFrames(peer, b); err != nil {
+			t.Fatal(err)
+		}
+		for len(b) > 0 {
+			typ, body, _ := frame.ParseType(b)
+			if !frame.IsStream(typ) {
+				_, b, _ = frame.ParseStreamOpen(body)
+				continue
+			}
+			var f frame.Stream
+			f, b, _ = frame.ParseStream(typ, body)
+			if raw, _, _ := frame.ParseVarint(f.Data); f.Compressed {
+				longest = max(longest, raw)
+			}
+		}
+		return longest
+	}
+	if n := write(func() []byte { return m.AppendEarly(nil, testRecord, 0) }); n != guess {
+		t.Errorf("%d bytes in a block of early data", n)
+	}
+	m.Grant(256<<10, 4<<20, 16, said)
+	if n := write(func() []byte { b, _ := m.AppendFrames(nil, testRecord, frame.Data, 1); return b }); n != said {
+		t.Errorf("%d bytes in a block, %d may be", n, said)
+	}
+	r, err := peer.AcceptStream(t.Context())
+	if err != nil || r.Info().Unread != 14*smallWrite {
+		t.Error(err)
+	}
+	m.Fail(nil)
+	peer.Fail(nil)
+	r.Close()
+}
+
 func TestCompressedAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("pools drop things at random under the race detector")
