@@ -304,6 +304,11 @@ type Limits struct {
 	// Rekey is how often the session gets new keys from a new KEM share:
 	// default an hour, negative: only by [Session.Rekey].
 	Rekey time.Duration
+	// NoCompression ends the session with COMPRESSION when the other side sends
+	// compressed data on a stream. By default that is taken, within the bounds of
+	// Record and of credit; what this side sends is compressed only where
+	// [StreamOptions] or SetCompress say so.
+	NoCompression bool
 }
 
 func (l Limits) rekey() time.Duration {

@@ -214,7 +214,7 @@ func (s *initiator) beginEarly() error {
 		initiator: true,
 		conn:      s.conn,
 		own:       s.request.offer,
-		peer:      offer{window: link.MaxEarly, credit: link.MaxEarly, streams: link.MaxEarlyStreams},
+		peer:      offer{maxRecord: leastRecord, window: link.MaxEarly, credit: link.MaxEarly, streams: link.MaxEarlyStreams},
 		limits:    s.Limits,
 		info:      Info{Entity: s.expected, Suite: s.request.suites[0], Transport: s.conn.URL(), Resumed: true},
 	})
@@ -228,7 +228,7 @@ func (s *initiator) beginEarly() error {
 // first record.
 func (s *Session) settleEarly(answer earlyAnswer, peer offer) (link.Source, uint64) {
 	records := s.early.stop()
-	defer s.mux.Grant(uint64(peer.window), uint64(peer.credit), uint64(peer.streams))
+	defer s.mux.Grant(uint64(peer.window), uint64(peer.credit), uint64(peer.streams), uint64(peer.maxRecord))
 	switch answer {
 	case earlyAccepted:
 		return s.mux, uint64(len(records))

@@ -90,13 +90,15 @@ type offer struct {
 	durable   int64 // seconds
 }
 
+const leastRecord = 16384 // what every maxrecord allows
+
 // The ranges and defaults of the offer's members.
 var offerMembers = []struct {
 	name            string
 	least, most, of int64
 	field           func(*offer) *int64
 }{
-	{"maxrecord", 16384, 1 << 20, 65536, func(o *offer) *int64 { return &o.maxRecord }},
+	{"maxrecord", leastRecord, 1 << 20, 65536, func(o *offer) *int64 { return &o.maxRecord }},
 	{"window", 65536, 1 << 53, 262144, func(o *offer) *int64 { return &o.window }},
 	{"credit", 65536, 1 << 53, 4194304, func(o *offer) *int64 { return &o.credit }},
 	{"streams", 16, 65536, 256, func(o *offer) *int64 { return &o.streams }},

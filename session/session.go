@@ -120,7 +120,10 @@ func newShell(s setup) *Session {
 		MaxStreams:     uint64(s.own.streams),
 		PeerWindow:     uint64(s.peer.window),
 		PeerCredit:     uint64(s.peer.credit),
+		MaxRecord:      uint64(s.own.maxRecord),
 		PeerMaxStreams: uint64(s.peer.streams),
+		PeerMaxRecord:  uint64(s.peer.maxRecord),
+		NoCompression:  s.limits.NoCompression,
 		LocalAddr:      func() net.Addr { return n.connection().LocalAddr() },
 		RemoteAddr:     func() net.Addr { return n.connection().RemoteAddr() },
 		Recorder:       s.recorder,
@@ -299,7 +302,7 @@ func (s *Session) OpenStream(ctx context.Context) (*Stream, error) {
 }
 
 // OpenStreamWith opens a stream with a label, metadata and priority that the
-// other side sees.
+// other side sees, or one whose data is compressed.
 func (s *Session) OpenStreamWith(ctx context.Context, o StreamOptions) (*Stream, error) {
 	s.idle.used.Store(true)
 	return s.mux.OpenStream(ctx, &o)

@@ -335,6 +335,21 @@ func TestCodecDoesNotAllocate(t *testing.T) {
 	}
 }
 
+func TestCompressedHeader(t *testing.T) {
+	b := append(AppendCompressedHeader(nil, 6, 300, 5, true), "block and more"...)
+	if want := "0f0607412c"; hex.EncodeToString(b[:5]) != want {
+		t.Errorf("%x, want %s", b[:5], want)
+	}
+	typ, body, _ := ParseType(b)
+	s, rest, err := ParseStream(typ, body)
+	if err != nil || s.ID != 6 || !s.Fin || !s.Compressed || string(rest) != " and more" {
+		t.Fatalf("%+v, %q, %v", s, rest, err)
+	}
+	if raw, block, err := ParseVarint(s.Data); raw != 300 || string(block) != "block" || err != nil {
+		t.Error(raw, string(block), err)
+	}
+}
+
 func FuzzFrames(f *testing.F) {
 	seed, _ := hex.DecodeString(vector)
 	f.Add(seed)

@@ -57,6 +57,15 @@ func AppendStreamHeader(dst []byte, id uint64, n int, fin bool) []byte {
 	return dst
 }
 
+// AppendCompressedHeader appends what comes before the LZ4 block, of n bytes, of a
+// STREAM frame with COMPRESSED; raw is the number of bytes that the block gives.
+func AppendCompressedHeader(dst []byte, id uint64, raw, n int, fin bool) []byte {
+	at := len(dst)
+	dst = AppendStreamHeader(dst, id, VarintLen(uint64(raw))+n, fin)
+	dst[at] |= flagCompressed
+	return AppendVarint(dst, uint64(raw))
+}
+
 // ParseStream reads the body of a STREAM frame of type typ; its data lies in b.
 func ParseStream(typ uint64, b []byte) (s Stream, rest []byte, err error) {
 	s.Fin, s.Compressed = typ&flagFin != 0, typ&flagCompressed != 0

@@ -27,10 +27,11 @@ func (m *Mux) AppendEarly(dst []byte, room int, seq uint64) []byte {
 }
 
 // Grant raises the limits that the peer was thought to have to those that it
-// said at set-up: credit of each stream and of the channel, in bytes, and streams.
-func (m *Mux) Grant(window, credit, streams uint64) {
+// said at set-up: credit of each stream and of the channel, in bytes, streams, and
+// bytes in a record.
+func (m *Mux) Grant(window, credit, streams, maxRecord uint64) {
 	m.mu.Lock()
-	m.config.PeerWindow = window
+	m.config.PeerWindow, m.config.PeerMaxRecord = window, maxRecord
 	raise := func(s *Stream) {
 		if s.local && window > s.send.limit {
 			s.send.limit = window

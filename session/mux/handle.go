@@ -141,6 +141,12 @@ func (m *Mux) handleStream(typ uint64, b []byte, buf *framing.Buffer) (rest []by
 	if err != nil {
 		return nil, err
 	}
+	if f.Compressed && !m.failed() {
+		if buf, err = m.decompress(&f); err != nil {
+			return nil, err
+		}
+		defer buf.Release()
+	}
 	m.mu.Lock()
 	if m.err != nil {
 		m.mu.Unlock()
@@ -162,15 +168,12 @@ func (m *Mux) receive(f *frame.Stream, buf *framing.Buffer) (woke bool, err erro
 	if err != nil {
 		return false, err
 	}
-	h := &s.recv
-	switch {
-	case f.Compressed:
-		return false, frame.Violation(frame.CodeCompression, "stream %d is not compressed", f.ID)
-	case !h.window.receive(len(f.Data)):
-		return false, frame.Violation(frame.CodeFlowControl, "%d bytes above the limit %d of stream %d", len(f.Data), h.window.limit, f.ID)
-	case !m.window.receive(len(f.Data)):
-		return false, frame.Violation(frame.CodeFlowControl, "%d bytes above the limit %d of the channel", len(f.Data), m.window.limit)
+	if err := m.checkCredit(s, uint64(len(f.Data))); err != nil {
+		return false, err
 	}
+	h := &s.recv
+	h.window.receive(len(f.Data))
+	m.window.receive(len(f.Data))
 	if f.Fin {
 		h.state, _ = h.state.next(recvGotFin)
 		defer m.settle(s)
@@ -189,6 +192,17 @@ func (m *Mux) receive(f *frame.Stream, buf *framing.Buffer) (woke bool, err erro
 	}
 	h.cond.Signal()
 	return woke, nil
+}
+
+// checkCredit reports whether the peer may send n more bytes on s.
+func (m *Mux) checkCredit(s *Stream, n uint64) error {
+	if w := &s.recv.window; n > w.left() {
+		return frame.Violation(frame.CodeFlowControl, "%d bytes above the limit %d of stream %d", n, w.limit, s.id)
+	}
+	if n > m.window.left() {
+		return frame.Violation(frame.CodeFlowControl, "%d bytes above the limit %d of the channel", n, m.window.limit)
+	}
+	return nil
 }
 
 // freed gives n bytes of the channel's credit back.

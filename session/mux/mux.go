@@ -7,7 +7,7 @@
 // its Source.
 //
 // One lock guards a Mux and its streams. It is held for no longer than it takes
-// to copy a record's worth of bytes, and never while a function of [Config] is
+// to copy, or where asked for to compress, a record's worth of bytes, and never while a function of [Config] is
 // called but RTT and the Recorder's.
 package mux
 
@@ -45,11 +45,16 @@ type Config struct {
 	Credit     uint64 // bytes it may send ahead on all streams; 4 MiB
 	MaxCredit  uint64 // to which that grows: the cap on unread bytes in memory; 32 MiB
 	MaxStreams uint64 // streams it may have open; 256
+	MaxRecord  uint64 // bytes that compressed data may stand for in one frame; 64 KiB
 
 	// What the peer said at set-up; the same defaults.
 	PeerWindow     uint64
 	PeerCredit     uint64
 	PeerMaxStreams uint64
+	PeerMaxRecord  uint64
+
+	// NoCompression refuses compressed data: the channel ends with COMPRESSION.
+	NoCompression bool
 
 	// Recorder is told of streams. Nil: nobody is.
 	Recorder *observe.Recorder
@@ -71,9 +76,11 @@ func (c *Config) setDefaults() {
 	orDefault(&c.Credit, 4<<20)
 	orDefault(&c.MaxCredit, 32<<20)
 	orDefault(&c.MaxStreams, 256)
+	orDefault(&c.MaxRecord, 64<<10)
 	orDefault(&c.PeerWindow, 256<<10)
 	orDefault(&c.PeerCredit, 4<<20)
 	orDefault(&c.PeerMaxStreams, 256)
+	orDefault(&c.PeerMaxRecord, 64<<10)
 	c.MaxWindow, c.MaxCredit = max(c.MaxWindow, c.Window), max(c.MaxCredit, c.Credit)
 	if c.Wake == nil {
 		c.Wake = func() {}
@@ -222,6 +229,7 @@ func (m *Mux) OpenStream(ctx context.Context, options *StreamOptions) (*Stream, 
 	s := newStream(m, true, p)
 	s.label, s.metadata = label, metadata
 	s.send.bucket.set(options.Bandwidth, m.now())
+	s.send.compress = options.Compress
 	s.accepted = true
 	s.index = m.index
 	m.index++
@@ -403,6 +411,16 @@ func (m *Mux) Fail(err error) {
 	m.deliveries, m.quiet, m.urgent, m.bulk = nil, nil, nil, nil
 	m.maxData = false
 	m.refresh()
+}
+
+// failed reports whether Fail was called.
+func (m *Mux) failed() bool {
+	select {
+	case <-m.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // Streams is the number of streams that have not ended both ways.

@@ -235,9 +235,10 @@ func TestWindowGrows(t *testing.T) {
 	var now time.Duration = 1
 	for range 400 {
 		n := 64 << 10
-		if !w.receive(n) {
+		if uint64(n) > w.left() {
 			t.Fatal("limit")
 		}
+		w.receive(n)
 		now += time.Millisecond // 64 MB/s
 		w.free(n, func() time.Duration { return now }, func() time.Duration { return 50 * time.Millisecond })
 	}

@@ -73,7 +73,9 @@ type sendHalf struct {
 	limit uint64 // the peer's MAX_STREAM_DATA
 	last  uint64 // record in which the newest bytes or FIN left
 
-	bucket bucket
+	bucket   bucket
+	compress bool
+	misses   uint8 // since a block got smaller; starting over at 256 does no harm
 }
 
 // queued is the number of bytes that were taken from writers and wait.
@@ -114,11 +116,29 @@ func (h *sendHalf) enqueue(p []byte) int {
 	return n
 }
 
-// take appends the next n bytes that wait to dst and wakes the writer if it can go on.
+// peek returns the next n bytes that wait, or those of them that lie in one piece.
+func (h *sendHalf) peek(n int) []byte {
+	if q := min(n, h.queued()); q > 0 {
+		return h.buf.B[h.r : h.r+q]
+	}
+	return h.direct[:n]
+}
+
+// take appends the next n bytes that wait to dst.
 func (h *sendHalf) take(dst []byte, n int) []byte {
+	for n > 0 {
+		b := h.peek(n)
+		dst = append(dst, b...)
+		h.left(len(b))
+		n -= len(b)
+	}
+	return dst
+}
+
+// left takes the next n bytes that wait as sent and wakes the writer if it can go on.
+func (h *sendHalf) left(n int) {
 	h.sent += uint64(n)
 	if q := min(n, h.queued()); q > 0 {
-		dst = append(dst, h.buf.B[h.r:h.r+q]...)
 		if h.r += q; h.r == h.w {
 			h.dropQueue()
 		}
@@ -126,12 +146,10 @@ func (h *sendHalf) take(dst []byte, n int) []byte {
 		h.cond.Signal()
 	}
 	if n > 0 {
-		dst = append(dst, h.direct[:n]...)
 		if h.direct = h.direct[n:]; len(h.direct) == 0 {
 			h.cond.Signal()
 		}
 	}
-	return dst
 }
 
 func (h *sendHalf) dropQueue() {

@@ -306,16 +306,26 @@ func (m *Mux) appendStream(dst []byte, end int, s *Stream, most int, seq uint64)
 	if n == 0 && !fin {
 		return dst, 0, false
 	}
+	try := h.compress
 	if fit := end - len(dst) - frame.StreamHeaderLen(s.id, n); fit < n {
 		if fit < min(n, minPiece) {
 			return dst, 0, true
 		}
 		n, fin = fit, false
+		try = try && n >= compressRoom
 	} else if fit < 0 {
 		return dst, 0, true
 	}
-	dst = frame.AppendStreamHeader(dst, s.id, n, fin)
-	dst = h.take(dst, n)
+	raw := 0
+	if try {
+		dst, raw = m.appendCompressed(dst, s, n, fin)
+	}
+	if raw > 0 {
+		n, fin = raw, fin && raw == n
+	} else {
+		dst = frame.AppendStreamHeader(dst, s.id, n, fin)
+		dst = h.take(dst, n)
+	}
 	m.sent += uint64(n)
 	h.bucket.take(n)
 	m.bucket.take(n)

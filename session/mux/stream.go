@@ -30,6 +30,11 @@ type StreamOptions struct {
 	// Bandwidth is how many bytes of data a second may leave on the stream, see
 	// [Stream.SetBandwidth]. 0: as many as there are.
 	Bandwidth int64
+	// Compress lets what is written here leave compressed (LZ4) where that makes
+	// it smaller; the other direction is for the peer to decide. Not for secrets
+	// beside text that somebody else chooses, as the lengths, which all can see,
+	// then tell of the secrets. The peer must not refuse it.
+	Compress bool
 }
 
 // A Stream is a bidirectional byte stream of a channel. It is a net.Conn; its

@@ -153,6 +153,7 @@ func TestSmallFramesShareMemory(t *testing.T) {
 
 func FuzzHandleFrame(f *testing.F) {
 	f.Add(data(open(nil, 0), 0, "hello", true))
+	f.Add(append(open(nil, 0), compressed(f, 5000, make([]byte, 5000), true)...))
 	f.Add(frame.AppendStopSending(frame.AppendResetStream(open(nil, 0), 0, 1), 0, 1))
 	f.Add(frame.AppendGoaway(frame.AppendMaxStreamData(frame.AppendMaxData(frame.AppendMaxStreams(nil, 1<<40), 1<<50), 1, 1<<50), 0))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -19,14 +19,11 @@ func newWindow(size, most uint64) window {
 	return window{size: size, most: max(size, most), limit: size}
 }
 
-// receive counts n bytes. It reports false if they are above the limit.
-func (w *window) receive(n int) bool {
-	if uint64(n) > w.limit-w.received {
-		return false
-	}
-	w.received += uint64(n)
-	return true
-}
+// left is how many bytes the peer may still send.
+func (w *window) left() uint64 { return w.limit - w.received }
+
+// receive counts n bytes, no more than are left.
+func (w *window) receive(n int) { w.received += uint64(n) }
 
 // free gives n bytes back. It reports true if half of the window is used up, so
 // that the limit was raised and the peer has to be told.
