@@ -104,7 +104,7 @@ var passwords = userauth.EmailPassword{
 	},
 }
 
-// classicServer has every knob of a server.
+// everyKnob has every knob of a server.
 func everyKnob(server entityauth.RSA, psk entityauth.PSK, roots []*x509.Certificate, keys *token.Keys, contexts token.ServiceContexts, issuer token.Issuer) *peer.Server {
 	return &peer.Server{
 		Service: "example", // the name under which non-replayable IDs are claimed

@@ -189,14 +189,14 @@ func TestReferenceSchemes(t *testing.T) {
 	}
 }
 
-// Requests that need nothing are answered without keys, once.
+// Who exchanges no keys is answered where neither side demands any.
 func TestReferenceUnprotected(t *testing.T) {
 	ref := newReference(t, store.NewMemoryIssuer(), nil)
 	for _, scheme := range []string{"NONE", "PSK", "RSA"} {
-		got, answer := do(t, ref.wrapped(scheme), ref.url+"/echo", &peer.Request{
+		got, answer := do(t, ref.client(scheme), ref.url+"/echo", &peer.Request{
 			Body: strings.NewReader("open"), AllowReplay: true, InsecurePlaintext: true, InsecureUnprotected: true,
 		})
-		if got != "open" || answer.Encrypted != false {
+		if got != "open" || answer.Encrypted || !answer.Protected {
 			t.Errorf("%s: %q, %+v", scheme, got, answer)
 		}
 	}
