@@ -71,6 +71,9 @@ type ResponseWriter interface {
 	// is then no answer, and the other side has to wait for pushes. What is
 	// stated about the answer holds for each.
 	Push(body io.Reader) error
+	// NoAnswer has nothing sent: the requester waits for no answer, as with
+	// [Client.Send].
+	NoAnswer() error
 
 	// RejectEntity, RejectUser and Reject answer with an error instead: the
 	// requester is to authenticate otherwise, its user is to, or what the
@@ -267,6 +270,14 @@ func (w *responseWriter) Push(body io.Reader) error {
 	m := w.message
 	m.Body = body
 	return w.in.Push(w.ctx, m)
+}
+
+func (w *responseWriter) NoAnswer() error {
+	if w.pipe != nil {
+		return errAnswered
+	}
+	w.other = true
+	return nil
 }
 
 func (w *responseWriter) RejectEntity() error { return w.Reject(w.in.Header.EntityRejected()) }
