@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/mslgo/msl/mslerr"
@@ -19,7 +23,9 @@ import (
 // Handler answers requests of classic MSL. It is called in a goroutine of its own
 // for each connection; when it returns, the answer ends. It need not read the
 // request's body to its end; if that turns out to be damaged or cut short, the
-// answer never ends well.
+// answer never ends well. A panic is logged, and answered with an error if nothing
+// of the answer has left; else the connection is broken off. To panic with
+// http.ErrAbortHandler is to do that without a word.
 type Handler func(w ResponseWriter, r *ServerRequest)
 
 // A ServerRequest is a request as the server gets it. Its sender and user are
@@ -83,20 +89,18 @@ type ResponseWriter interface {
 	Reject(err error) error
 }
 
-// idle is how long a connection may wait for the next request.
-const idle = 2 * time.Minute
-
 // requests serves classic MSL on a connection.
 type requests struct {
 	handler             Handler
 	plaintext, unsigned bool // answers may go so
+	timeout             time.Duration
 	log                 *slog.Logger
 }
 
 // serve answers the requests on c until it ends. first is the first one's header,
-// if it was read already.
-// When serving ends, no more requests are waited for.
-func (s *requests) serve(ctx, serving context.Context, p *classic.Party, c *classic.Conn, first *message.Header) error {
+// if it was read already; conn is what c is made of, nil if that sees to its own
+// timeouts. When serving ends, no more requests are waited for.
+func (s *requests) serve(ctx, serving context.Context, p *classic.Party, c *classic.Conn, conn net.Conn, first *message.Header) error {
 	for ; ; first = nil {
 		waiting, cancel := context.WithTimeout(ctx, idle)
 		stop := context.AfterFunc(serving, cancel)
@@ -115,26 +119,51 @@ func (s *requests) serve(ctx, serving context.Context, p *classic.Party, c *clas
 			s.log.LogAttrs(ctx, slog.LevelDebug, "msl: request refused", slog.Any("error", err))
 			continue
 		}
-		if err := s.answer(ctx, in); err != nil {
+		var body io.Reader = in
+		if conn != nil {
+			body = &patientReader{in, conn, s.timeout}
+		}
+		if err := s.answer(ctx, in, body); err != nil {
 			return err
 		}
 	}
 }
 
 // answer calls the handler.
-func (s *requests) answer(ctx context.Context, in *classic.Incoming) error {
+func (s *requests) answer(ctx context.Context, in *classic.Incoming, body io.Reader) error {
 	h := in.Header
 	w := &responseWriter{ctx: ctx, in: in, message: classic.Message{InsecurePlaintext: s.plaintext, InsecureUnprotected: s.unsigned}}
 	if err := in.CanAnswer(w.message); err != nil {
 		return in.Reject(ctx, err)
 	}
 	w.message.ServiceTokens = w.editServiceTokens
-	s.handler(w, &ServerRequest{
-		Peer: Peer{h.Sender, h.User}, Body: in, ServiceTokens: in.ServiceTokens(),
+	if err := s.call(ctx, w, &ServerRequest{
+		Peer: Peer{h.Sender, h.User}, Body: body, ServiceTokens: in.ServiceTokens(),
 		Encrypted: h.PayloadEncrypted, Protected: h.PayloadProtected, NonReplayable: h.NonReplayable,
 		Header: h, ctx: ctx,
-	})
+	}); err != nil {
+		return w.breakOff(err)
+	}
 	return w.finish()
+}
+
+var errPanicked = errors.New("peer: the handler panicked")
+
+// call calls the handler; its panic is an error.
+func (s *requests) call(ctx context.Context, w ResponseWriter, r *ServerRequest) (err error) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if err = errPanicked; v == http.ErrAbortHandler {
+			err = http.ErrAbortHandler
+			return
+		}
+		s.log.LogAttrs(ctx, slog.LevelError, "msl: the handler panicked", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	}()
+	s.handler(w, r)
+	return nil
 }
 
 type responseWriter struct {
@@ -210,6 +239,19 @@ func (w *responseWriter) finish() error {
 	return ignoreRefusal(<-w.sent)
 }
 
+// breakOff ends an answer that is not to look complete: with an error header if
+// nothing of it has left, and with the connection otherwise.
+func (w *responseWriter) breakOff(err error) error {
+	switch {
+	case w.pipe != nil:
+		w.pipe.CloseWithError(err)
+		_ = <-w.sent // it failed with err
+	case !w.other && err == errPanicked:
+		return w.Reject(err)
+	}
+	return err
+}
+
 // ignoreRefusal: after an error header the connection goes on.
 func ignoreRefusal(err error) error {
 	if e, ok := errors.AsType[*mslerr.Error](err); ok && !e.Remote {
@@ -226,10 +268,17 @@ func (w *responseWriter) EditServiceTokens(edit func(*ServiceTokens) error) {
 	w.edits = append(w.edits, edit)
 }
 
-func (w *responseWriter) editServiceTokens(_ context.Context, set *ServiceTokens, handshake bool) error {
+// editServiceTokens runs in the goroutine that answers, where nobody else would
+// catch a panic.
+func (w *responseWriter) editServiceTokens(_ context.Context, set *ServiceTokens, handshake bool) (err error) {
 	if handshake {
 		return nil
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("peer: editing service tokens: panic: %v", v)
+		}
+	}()
 	for _, edit := range w.edits {
 		if err := edit(set); err != nil {
 			return err
@@ -304,12 +353,13 @@ func (s *Server) ServeExchange(ctx context.Context, e transport.Exchange) error 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	return s.requests.serve(ctx, s.serving, s.classic, classic.NewConn(e, nil, false), nil)
+	return s.requests.serve(ctx, s.serving, s.classic, classic.NewConn(e, nil, false), nil, nil)
 }
 
 // serveClassic goes on with a connection that began with a classic message.
 func (s *Server) serveClassic(ctx context.Context, first *session.ClassicError) error {
-	c := classic.NewConn(classic.Over(first.Conn), first.Reader, s.node != nil)
+	e := &patientExchange{classic.Over(first.Conn), first.Conn, s.Timeout}
+	c := classic.NewConn(e, first.Reader, s.node != nil)
 	p, h := s.classic, first.Header
 	if s.node != nil {
 		var err error
@@ -317,7 +367,7 @@ func (s *Server) serveClassic(ctx context.Context, first *session.ClassicError) 
 			return err
 		}
 	}
-	return s.requests.serve(ctx, s.serving, p, c, h)
+	return s.requests.serve(ctx, s.serving, p, c, first.Conn, h)
 }
 
 // answering is the node towards who asks, and their header opened again, as peers

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/mslgo/msl/observe"
 	"github.com/mslgo/msl/protocol/entityauth"
@@ -71,6 +72,12 @@ type Server struct {
 	// everybody to change, too; see [ResponseWriter] for single answers.
 	InsecurePlaintext   bool
 	InsecureUnprotected bool
+	// Timeout is how long a requester may keep the Handler waiting: for each
+	// chunk of a request, and for each write of an answer. What does not come in
+	// time is an os.ErrDeadlineExceeded, and ends the connection. For the next
+	// request a connection waits two minutes. Default two minutes, over HTTP
+	// that of transport/http; negative: for ever.
+	Timeout time.Duration
 
 	// Transports to listen with. Nil: transport.Defaults().
 	Transports []transport.Transport
@@ -88,8 +95,9 @@ type Server struct {
 	// dropped, and comes again behind the answer.
 	AcceptEarly bool
 
-	// Handshakes is how many set-ups run at a time. Default 256; those beyond
-	// it wait.
+	// Handshakes is how many set-ups of sessions run at a time. Default 256;
+	// those beyond it wait. Requests of classic MSL do not count: each is served
+	// on its connection, whose number is the listener's to bound.
 	Handshakes int
 
 	// Log gets a line for each set-up that fails. Nil: silent.
@@ -167,7 +175,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodPost && s.Handler != nil {
-		(&mslhttp.Handler{Serve: s.ServeExchange}).ServeHTTP(w, r)
+		(&mslhttp.Handler{Serve: s.ServeExchange, Timeout: s.Timeout}).ServeHTTP(w, r)
 		return
 	}
 	h := transport.WebSocketHandler{
@@ -214,7 +222,7 @@ func (s *Server) init() (err error) {
 			s.failed = errors.New("peer: Session and Handler are missing: nobody would serve anything")
 			return
 		}
-		s.requests = requests{s.Handler, s.InsecurePlaintext, s.InsecureUnprotected, orDiscard(s.Log)}
+		s.requests = requests{s.Handler, s.InsecurePlaintext, s.InsecureUnprotected, s.Timeout, orDiscard(s.Log)}
 		s.classic = s.party(n)
 		if s.Handler != nil {
 			s.acceptor.classic = s.serveClassic
