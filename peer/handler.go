@@ -245,7 +245,7 @@ func (w *responseWriter) breakOff(err error) error {
 	switch {
 	case w.pipe != nil:
 		w.pipe.CloseWithError(err)
-		_ = <-w.sent // it failed with err
+		return errors.Join(err, <-w.sent)
 	case !w.other && err == errPanicked:
 		return w.Reject(err)
 	}
