@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -43,6 +44,13 @@ type Client struct {
 	// Reauthenticate gives other entity authentication data when the service
 	// rejects what we have, for [Client.Do]. Nil: there is none.
 	Reauthenticate func(ctx context.Context, rejected error) (entityauth.Data, error)
+
+	// ClassicFallback lets a service answer that does not speak the channel: Dial
+	// then returns a *session.NoChannelError with a Header, whose tokens are kept,
+	// so that [Client.Do] can go on with them at once. It needs a Network with a
+	// key exchange of classic MSL, and [Pinned]. A service that has shown that it
+	// speaks the channel is held to it.
+	ClassicFallback bool
 
 	// Transports to dial with. Nil: transport.Defaults().
 	Transports []transport.Transport
@@ -92,7 +100,24 @@ func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, er
 	}
 	to := addresses{urls, &transport.Options{Transports: c.transports(), TLS: c.TLS}}
 	i.Connect = to.again
-	return session.Connect(ctx, to.connect, i)
+	s, err := session.Connect(ctx, to.connect, i)
+	return s, c.adopt(ctx, err)
+}
+
+// adopt keeps what a classic answer to a set-up brought.
+func (c *Client) adopt(ctx context.Context, err error) error {
+	e, ok := errors.AsType[*session.NoChannelError](err)
+	if !ok || e.Header == nil {
+		return err
+	}
+	p, failed := c.party(ctx)
+	if failed == nil {
+		failed = p.Adopt(ctx, e.Header)
+	}
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	return err
 }
 
 // transports are those to dial with, and at their end one that says why http is
@@ -148,17 +173,18 @@ func (c *Client) initiator() (*session.Initiator, error) {
 		return nil, err
 	}
 	return &session.Initiator{
-		Network:    n,
-		Holder:     c.holders().Holder(c.Service),
-		To:         c.Service,
-		Trust:      c.Trust,
-		Limits:     c.Limits,
-		Algorithms: c.Algorithms,
-		Slot:       &c.slot,
-		OnState:    c.OnState,
-		Log:        c.Log,
-		Observe:    c.Observe,
-		KeyLog:     c.KeyLog,
+		Network:         n,
+		Holder:          c.holders().Holder(c.Service),
+		To:              c.Service,
+		Trust:           c.Trust,
+		Limits:          c.Limits,
+		Algorithms:      c.Algorithms,
+		Slot:            &c.slot,
+		ClassicFallback: c.ClassicFallback,
+		OnState:         c.OnState,
+		Log:             c.Log,
+		Observe:         c.Observe,
+		KeyLog:          c.KeyLog,
 	}, nil
 }
 

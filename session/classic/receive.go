@@ -124,7 +124,7 @@ func (x *exchange) keep(ctx context.Context, h *message.Header) error {
 		return nil
 	}
 	if h.KeyResult != nil { // a
-		if err := x.keepMasterToken(ctx, h); err != nil {
+		if err := x.keepMasterToken(ctx, h, x.out.spec.Under, x.network.Self); err != nil {
 			return err
 		}
 	}
@@ -137,29 +137,41 @@ func (x *exchange) keep(ctx context.Context, h *message.Header) error {
 	return x.keepTokens(ctx, h, x.m.LocalUser)
 }
 
+// Adopt keeps the tokens of an answer that was waited for elsewhere: of a channel's
+// first contact that was answered classically. The caller has verified whose answer
+// it is.
+func (p *Party) Adopt(ctx context.Context, h *message.Header) error {
+	if h.KeyResult != nil {
+		if err := p.keepMasterToken(ctx, h, nil, p.network().Self); err != nil {
+			return err
+		}
+	}
+	p.learn(h, true)
+	return p.keepTokens(ctx, h, "")
+}
+
 // keepMasterToken puts the new master token in the place of the one that the
-// request was sent under.
-func (x *exchange) keepMasterToken(ctx context.Context, h *message.Header) error {
+// request was sent under; old is nil if it was sent under self.
+func (p *Party) keepMasterToken(ctx context.Context, h *message.Header, old *token.Held, self entityauth.Data) error {
 	held := &token.Held{Token: h.KeyResponse.Token, Keys: h.KeyResult.Keys}
 	if h.KeyResult.Exporter != nil {
 		h.KeyResult.Exporter.Erase()
 	}
-	old := x.out.spec.Under
 	if old != nil {
 		held.Self, held.From = old.Self, old.From
 	} else {
-		held.Self = entityauth.EntityOf(x.network.Self)
+		held.Self = entityauth.EntityOf(self)
 		held.From = token.Origin{Issuer: h.Sender, Authenticated: h.HeaderProtected}
 	}
 	held.From.Sentinel = held.From.Sentinel || h.Channel["versions"] != nil
 	held.From.CBOR = held.From.CBOR || announcesCBOR(h)
-	if err := x.Holder.Put(ctx, held); err != nil {
+	if err := p.Holder.Put(ctx, held); err != nil {
 		return err
 	}
 	if old == nil {
 		return nil
 	}
-	return x.Holder.Remove(ctx, old.Token)
+	return p.Holder.Remove(ctx, old.Token)
 }
 
 func announcesCBOR(h *message.Header) bool {
