@@ -58,6 +58,13 @@ type WaitReader interface {
 	WaitRead() error
 }
 
+// An UnsentLimiter can be told how many bytes the operating system should take
+// that it cannot send yet: what is written after them can still be chosen.
+type UnsentLimiter interface {
+	// SetUnsentLowWater lets writes wait while n bytes or more are unsent.
+	SetUnsentLowWater(n int) error
+}
+
 // A MessageConn shows the borders of messages: connections of form Single.
 // Read and Write work too: each Write is one message, Read runs over borders.
 type MessageConn interface {

@@ -238,6 +238,8 @@ func (l *Link) formResend(limit int) bool {
 func (o *output) attach(conn transport.Conn, header []byte) {
 	o.conn = conn
 	o.try, _ = conn.(transport.TryWriter)
+	o.unsent, _ = conn.(transport.UnsentLimiter)
+	o.low = 0
 	o.header = header
 	o.last = 0
 }
@@ -246,6 +248,7 @@ func (o *output) attach(conn transport.Conn, header []byte) {
 func (o *output) detach() {
 	o.giveBack()
 	o.release()
+	o.unsent = nil
 	o.conn, o.try, o.header, o.failed, o.data = nil, nil, nil, false, false
 }
 

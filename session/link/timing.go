@@ -89,7 +89,7 @@ func (m *meter) restart(now instant) {
 
 // batch is how many bytes are handed to the connection at once: what it
 // carries in 5 ms. Where the kernel can be told how much unsent data it should
-// take (TCP_NOTSENT_LOWAT), this is the value.
+// take, this is the value: see [transport.UnsentLimiter].
 func (m *meter) batch() int {
 	return int(min(max(m.rate/int64(time.Second/batchTime), minBatch), maxBatch))
 }

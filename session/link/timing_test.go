@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,4 +106,62 @@ func TestWakeDoesNotBlock(t *testing.T) {
 			t.Errorf("%d buffers in use", n-before)
 		}
 	})
+}
+
+// lowWater keeps what it was told.
+type lowWater struct {
+	transport.Conn
+	told []int
+}
+
+func (c *lowWater) SetUnsentLowWater(n int) error {
+	c.told = append(c.told, n)
+	return nil
+}
+
+func TestUnsentLowWater(t *testing.T) {
+	conn := &lowWater{}
+	var o output
+	o.attach(conn, nil)
+	for _, n := range []int{16 << 10, 20 << 10, 31 << 10, 32 << 10, 40 << 10, 256 << 10, 256 << 10, 130 << 10, 128 << 10, 16 << 10} {
+		o.boundUnsent(n)
+	}
+	if want := []int{16 << 10, 32 << 10, 256 << 10, 128 << 10, 16 << 10}; !slices.Equal(conn.told, want) {
+		t.Errorf("told %d, want %d", conn.told, want)
+	}
+	o.detach()
+	o.boundUnsent(1 << 20) // to nobody
+}
+
+// A Link tells its connection once it knows the rate.
+func TestLinkSetsLowWater(t *testing.T) {
+	a, b := pair(t, nil, nil, nil)
+	near, far := transport.Pipe()
+	conn := &lowWater{Conn: near}
+	a.conn, b.conn = conn, far
+	a.attach(t)
+	b.attach(t)
+	met(a, b)
+	a.writeMu.Lock()
+	told := len(conn.told)
+	a.mu.Lock()
+	a.meter.rate = 20 << 20
+	want := a.meter.batch()
+	a.mu.Unlock()
+	a.writeMu.Unlock()
+	if told != 0 {
+		t.Error("told of an unknown rate")
+	}
+	if _, err := a.toy.Write([]byte("some")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.toy.wait(4); err != nil {
+		t.Fatal(err)
+	}
+	a.writeMu.Lock()
+	if !slices.Equal(conn.told, []int{want}) {
+		t.Errorf("told %d, want %d", conn.told, want)
+	}
+	a.writeMu.Unlock()
+	stop(t, a, b)
 }

@@ -29,8 +29,10 @@ const (
 type output struct {
 	conn   transport.Conn
 	try    transport.TryWriter // conn, if it is one
-	failed bool                // a write did: nothing more is formed
-	header []byte              // to be sent before the first record
+	unsent transport.UnsentLimiter
+	low    int    // what it was told last; 0: nothing
+	failed bool   // a write did: nothing more is formed
+	header []byte // to be sent before the first record
 
 	buf     *framing.Buffer // where records are formed, one behind the other; nil while there are none
 	end     int             // of what is used of it
@@ -159,10 +161,14 @@ func (l *Link) formBatch() bool {
 	dead := !l.state.connected()
 	limit := l.meter.batch()
 	now := l.now()
+	known := l.meter.rate > 0
 	unused := l.kept.count == 0 && o.header == nil
 	l.mu.Unlock()
 	if dead || o.failed {
 		return false
+	}
+	if known {
+		o.boundUnsent(limit)
 	}
 	if unused {
 		o.rewind()
@@ -195,6 +201,17 @@ func (l *Link) formBatch() bool {
 		l.prompt.Store(false)
 	}
 	return true
+}
+
+// boundUnsent lets the kernel take no more than about a batch that it cannot send:
+// the frames of the next one are chosen late. It is told when that changes by
+// a factor of two.
+func (o *output) boundUnsent(batch int) {
+	if o.unsent == nil || batch < 2*o.low && batch > o.low/2 {
+		return
+	}
+	o.low = batch
+	_ = o.unsent.SetUnsentLowWater(batch) // without it, more waits in the kernel
 }
 
 // waiting is what the sources wait to send.

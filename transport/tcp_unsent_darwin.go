@@ -1,0 +1,3 @@
+package transport
+
+const notSentLowWater = 0x201 // TCP_NOTSENT_LOWAT
