@@ -202,6 +202,36 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
+// What a side that shuts down refuses belongs into another session.
+func TestGoingAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		client, server := w.sessions(t)
+		say(t, client, "first")
+		st, err := server.AcceptStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- server.Shutdown(t.Context()) }()
+		synctest.Wait()
+		for name, s := range map[string]*Session{"client": client, "server": server} {
+			if _, err := s.OpenStream(t.Context()); !errors.Is(err, ErrGoingAway) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		another, other := w.sessions(t)
+		echo(t, another, other)
+		if b, err := io.ReadAll(st); err != nil || string(b) != "first" {
+			t.Errorf("%q, %v", b, err)
+		}
+		st.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestLostConnection(t *testing.T) {
 	w := newWorld(t)
 	a, b := transport.Pipe()
