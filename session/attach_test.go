@@ -541,6 +541,7 @@ func TestDurableExpiry(t *testing.T) {
 			t.Errorf("Delivered: %v", err)
 		}
 		<-server.Done()
+		synctest.Wait() // the state is told after the end
 		for _, s := range []*Session{client, server} {
 			if !errors.Is(s.Err(), ErrChannelLost) || s.State() != StateLost {
 				t.Errorf("%v, %v", s.Err(), s.State())

@@ -66,6 +66,9 @@ func (p *presence) set(to State) {
 
 // State says how the session stands.
 func (s *Session) State() State {
+	if err := s.Err(); err != nil {
+		return finalState(err) // which OnState may not have been told yet
+	}
 	s.presence.mu.Lock()
 	defer s.presence.mu.Unlock()
 	return s.presence.state
