@@ -3,6 +3,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -10,8 +11,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,9 +23,13 @@ import (
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/internal/faultnet"
 	"github.com/mslgo/msl/transport"
+	"github.com/mslgo/msl/transport/quic"
 )
 
-var cuts = flag.Int("cuts", 20, "how many connections each durability test loses")
+var losses = flag.Int("cuts", 20, "how many connections each durability test loses")
+
+// everywhere has all transports.
+var everywhere = &transport.Options{Transports: append(transport.Defaults(), quic.Transport{})}
 
 // service accepts on listeners for a world's responder until the test ends.
 type service struct {
@@ -41,7 +48,7 @@ func (w *world) serve(t testing.TB, urls ...string) *service {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &service{world: w, sessions: make(chan *Session, 100), cancel: cancel}
 	for _, u := range urls {
-		l, err := transport.Listen(ctx, u, nil)
+		l, err := transport.Listen(ctx, u, everywhere)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,6 +187,33 @@ func receive(ctx context.Context, s *Session) error {
 	return nil
 }
 
+// cutting is a connection that is lost after so many bytes of a direction, for
+// transports that no proxy can cut.
+type cutting struct {
+	transport.Conn
+	up, down atomic.Int64
+}
+
+func cut(conn transport.Conn, up, down faultnet.Path) transport.Conn {
+	c := &cutting{Conn: conn}
+	c.up.Store(cmp.Or(up.CutAfter, math.MaxInt64))
+	c.down.Store(cmp.Or(down.CutAfter, math.MaxInt64))
+	return c
+}
+
+func (c *cutting) Write(p []byte) (int, error) { return c.pass(&c.up, p, c.Conn.Write) }
+func (c *cutting) Read(p []byte) (int, error)  { return c.pass(&c.down, p, c.Conn.Read) }
+
+func (c *cutting) pass(left *atomic.Int64, p []byte, pass func([]byte) (int, error)) (int, error) {
+	n, err := pass(p[:min(int64(len(p)), max(left.Load(), 0))])
+	if left.Add(-int64(n)) > 0 || err != nil {
+		return n, err
+	}
+	c.Conn.SetDeadline(time.Unix(1, 0)) // what has not left is lost
+	c.Conn.Close()
+	return n, io.ErrUnexpectedEOF
+}
+
 // Over any schedule of losses each stream's bytes arrive exactly once, in order.
 func TestDurability(t *testing.T) {
 	for _, tc := range []struct {
@@ -190,7 +224,7 @@ func TestDurability(t *testing.T) {
 	}{
 		{"tcp", []string{"tcp://127.0.0.1:0"}, 48 << 10, nil},
 		{"small pieces", []string{"tcp://127.0.0.1:0"}, 6 << 10, nil},
-		{"alternating", []string{"tcp://127.0.0.1:0", "ws://127.0.0.1:0/msl"}, 48 << 10, nil},
+		{"alternating", []string{"tcp://127.0.0.1:0", "ws://127.0.0.1:0/msl", "quic://127.0.0.1:0"}, 48 << 10, nil},
 		{"rekeying", []string{"tcp://127.0.0.1:0"}, 24 << 10, func(w *world) { w.initiator.Limits.Rekey = 150 * time.Millisecond }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -204,7 +238,12 @@ func TestDurability(t *testing.T) {
 			var dials atomic.Int64
 			var dialled []string
 			var proxies []*faultnet.Proxy
+			cuts := faultnet.RandomCuts(6, tc.most)
 			for i, u := range tc.urls {
+				if strings.HasPrefix(u, "quic:") {
+					dialled = append(dialled, s.listeners[i].URL())
+					continue
+				}
 				p := &faultnet.Proxy{Target: s.host(i), Paths: faultnet.RandomCuts(uint64(i)+7, tc.most)}
 				if err := p.Start(); err != nil {
 					t.Fatal(err)
@@ -215,14 +254,20 @@ func TestDurability(t *testing.T) {
 				dialled, proxies = append(dialled, v.String()), append(proxies, p)
 			}
 			connect := func(ctx context.Context) (transport.Conn, error) {
-				n := dials.Add(1)
-				return transport.Dial(ctx, dialled[int(n)%len(dialled)], nil)
+				n := int(dials.Add(1))
+				to := dialled[n%len(dialled)]
+				conn, err := transport.Dial(ctx, to, everywhere)
+				if err == nil && strings.HasPrefix(to, "quic:") {
+					up, down := cuts(n)
+					conn = cut(conn, up, down)
+				}
+				return conn, err
 			}
 			client, server := w.dialAny(t, connect, s.sessions)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(*cuts)*100*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(*losses)*100*time.Millisecond)
 			defer cancel()
 			rounds := 0
-			for ; client.Info().Reconnects < *cuts; rounds++ {
+			for ; client.Info().Reconnects < *losses; rounds++ {
 				if err := swarm(ctx, uint64(rounds), client, server, 16, 100<<10); err != nil {
 					t.Fatalf("round %d, %d reconnects: %v\nclient %v %v, server %v %v", rounds, client.Info().Reconnects, err, client.State(), client.Err(), server.State(), server.Err())
 				}
