@@ -425,7 +425,7 @@ func TestShutdown(t *testing.T) {
 		t.Error(err)
 	}
 	a.Write([]byte("goes on"))
-	a.Close()
+	a.CloseWrite() // Close would tell b to stop, and end it so
 	w.settle(t)
 	if got, err := io.ReadAll(b); string(got) != "goes on" || err != nil {
 		t.Error(string(got), err)
@@ -440,4 +440,5 @@ func TestShutdown(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+	a.Close()
 }
