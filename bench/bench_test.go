@@ -16,9 +16,6 @@ func TestPeersDeliver(t *testing.T) {
 	effort := Effort{Sample: time.Hour, Limit: 3 << 20, Connections: 3, Streams: 40, Delay: time.Millisecond}
 	for _, p := range peers() {
 		t.Run(p.Name, func(t *testing.T) {
-			if p.Missing != "" {
-				t.Skip(p.Missing)
-			}
 			server, err := p.Listen(handle)
 			if err != nil {
 				t.Fatal(err)

@@ -29,8 +29,6 @@ type Peer struct {
 	// OneSided: the two directions differ, as with WebSocket, where only the
 	// client masks.
 	OneSided bool
-	// Missing says why the peer cannot be measured; empty if it can.
-	Missing string
 
 	// Listen serves on loopback: each stream that is opened is handled in a
 	// goroutine of its own.

@@ -181,10 +181,6 @@ func run(ctx context.Context, plan Plan, list []*Peer, cells []Cell, progress io
 		r.Cells = append(r.Cells, c.Name)
 	}
 	for _, p := range list {
-		if p.Missing != "" {
-			r.Left = append(r.Left, fmt.Sprintf("%s: %s", p.Name, p.Missing))
-			continue
-		}
 		pr, err := startPair(ctx, p, plan)
 		if err != nil {
 			return nil, err
