@@ -16,7 +16,7 @@ func TestPeersDeliver(t *testing.T) {
 	effort := Effort{Sample: time.Hour, Limit: 3 << 20, Connections: 3, Streams: 40, Delay: time.Millisecond}
 	for _, p := range peers() {
 		t.Run(p.Name, func(t *testing.T) {
-			server, err := p.Listen(handle)
+			server, err := p.serve()
 			if err != nil {
 				t.Fatal(err)
 			}

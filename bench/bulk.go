@@ -9,17 +9,25 @@ import (
 )
 
 // bulk sends as much as goes in writes of the given size on a number of
-// streams, from the client to the server or down from it. The clock runs until
-// everything has arrived.
-func bulk(size, streams int, down bool) Cell {
-	c := Cell{Name: fmt.Sprintf("bulk %s x%d", sizeName(size), streams), Unit: "GiB", Applies: all}
-	if down {
-		c.Name += " down"
-		c.Applies = func(p *Peer) bool { return p.OneSided || isReference(p.Name) }
+// streams, from the client to the server. The clock runs until everything has
+// arrived.
+func bulk(size, streams int) Cell {
+	return Cell{
+		Name: cellBulk(size, streams), Unit: "GiB", Can: all,
+		Run: func(ctx context.Context, b *bench) (Outcome, error) { return b.bulk(ctx, size, streams, false) },
 	}
-	c.Run = func(ctx context.Context, b *bench) (Outcome, error) { return b.bulk(ctx, size, streams, down) }
-	return c
 }
+
+// bulkDown is the other direction, on one stream.
+func bulkDown(size int) Cell {
+	return Cell{
+		Name: cellDown(size), Unit: "GiB", Can: func(p *Peer) bool { return p.OneSided || isReference(p.Name) },
+		Run: func(ctx context.Context, b *bench) (Outcome, error) { return b.bulk(ctx, size, 1, true) },
+	}
+}
+
+func cellBulk(size, streams int) string { return fmt.Sprintf("bulk %s x%d", sizeName(size), streams) }
+func cellDown(size int) string          { return cellBulk(size, 1) + " down" }
 
 func sizeName(n int) string {
 	if n >= 1<<20 {
@@ -45,6 +53,9 @@ func (b *bench) bulk(ctx context.Context, size, streams int, down bool) (Outcome
 		if err := trip(open[i], e, make([]byte, 1), true); err != nil {
 			return Outcome{}, err
 		}
+	}
+	if err := b.start(); err != nil {
+		return Outcome{}, err
 	}
 	counts, errs := make([]int64, streams), make([]error, streams)
 	start := time.Now()

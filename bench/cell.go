@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -11,14 +12,20 @@ type Cell struct {
 	// Unit by which costs are counted: CPU time and allocations of both
 	// processes are divided by the Outcome's Count.
 	Unit string
-	// Applies says which peers can do it.
-	Applies func(*Peer) bool
+	// Can says which peers can do it.
+	Can func(*Peer) bool
 	// Idle cells measure what is held after Run: in fresh processes, once.
 	Idle bool
 	// Once: counts, not speeds; one round is enough.
 	Once bool
-	// Run is the client's part. What it holds it hands to bench.hold.
+	// Run is the client's part. What it holds it hands to bench.hold, and it
+	// calls bench.start when what is measured begins.
 	Run func(context.Context, *bench) (Outcome, error)
+}
+
+// Applies says whether p takes part.
+func (c Cell) Applies(p *Peer) bool {
+	return c.Can(p) && (p.Only == nil || slices.Contains(p.Only, c.Name))
 }
 
 // An Outcome is what one run of a cell gave.
@@ -40,7 +47,7 @@ const (
 	metricSetUp = "per second"
 	metricUp    = "bytes up"
 	metricDown  = "bytes down"
-	metricTrips = "flights"
+	metricTrips = "one-way trips"
 )
 
 // An Effort is how much is done for a cell.
@@ -61,6 +68,17 @@ type bench struct {
 	peer     *Peer
 	endpoint Endpoint
 	released []func() error
+	// started tells the runner that the costs begin to count, and waits until
+	// it has noted those so far. Nil: there is no runner.
+	started func() error
+}
+
+// start begins what is measured: what it has cost so far does not count.
+func (b *bench) start() error {
+	if b.started == nil {
+		return nil
+	}
+	return b.started()
 }
 
 // hold keeps something open until the run has been measured.
@@ -92,17 +110,17 @@ func all(*Peer) bool { return true }
 func cells() []Cell {
 	var list []Cell
 	for _, size := range []int{1 << 10, 16 << 10, 64 << 10, 1 << 20} {
-		list = append(list, bulk(size, 1, false))
+		list = append(list, bulk(size, 1))
 	}
-	list = append(list, bulk(16<<10, 16, false), bulk(16<<10, 256, false))
+	list = append(list, bulk(16<<10, 16), bulk(16<<10, 256))
 	for _, size := range []int{1 << 10, 64 << 10} {
-		list = append(list, bulk(size, 1, true))
+		list = append(list, bulkDown(size))
 	}
 	return append(list,
-		roundTrip("idle", false, false),
-		roundTrip("beside bulk", true, false),
-		roundTrip("beside bulk, more urgent", true, true),
+		roundTrip(cellIdle, false, false),
+		roundTrip(cellBeside, true, false),
+		roundTrip(cellUrgent, true, true),
 		setUp(false), setUp(true),
-		flights(false), flights(true),
+		flights(false), flights(true), attach(false), attach(true),
 		idleConnections(), idleStreams())
 }

@@ -11,9 +11,11 @@ import (
 // delayProxy stands before a server, delays what passes each way and counts
 // the bytes.
 type delayProxy struct {
-	addr  string
-	last  func() (up, down int) // bytes of the newest connection
-	close func() error
+	addr     string
+	last     func() (up, down int) // bytes of the newest connection
+	accepted <-chan time.Time      // when each connection came; TCP only
+	cut      func()                // ends all connections; TCP only
+	close    func() error
 }
 
 func newDelayProxy(e Endpoint, delay time.Duration) (*delayProxy, error) {
@@ -21,7 +23,15 @@ func newDelayProxy(e Endpoint, delay time.Duration) (*delayProxy, error) {
 		return newPacketProxy(e.Addr, delay)
 	}
 	path := faultnet.Path{Latency: delay}
-	p := &faultnet.Proxy{Target: e.Addr, Paths: func(int) (up, down faultnet.Path) { return path, path }, Capture: true}
+	accepted := make(chan time.Time, 64)
+	paths := func(int) (up, down faultnet.Path) {
+		select {
+		case accepted <- time.Now():
+		default: // nobody asks
+		}
+		return path, path
+	}
+	p := &faultnet.Proxy{Target: e.Addr, Paths: paths, Capture: true}
 	if err := p.Start(); err != nil {
 		return nil, err
 	}
@@ -30,7 +40,7 @@ func newDelayProxy(e Endpoint, delay time.Duration) (*delayProxy, error) {
 		c := links[len(links)-1].Capture()
 		return len(c.Up), len(c.Down)
 	}
-	return &delayProxy{p.Addr(), last, p.Close}, nil
+	return &delayProxy{p.Addr(), last, accepted, p.Cut, p.Close}, nil
 }
 
 // packetProxy does the same for UDP.
@@ -66,11 +76,12 @@ func newPacketProxy(target string, delay time.Duration) (*delayProxy, error) {
 		defer p.mu.Unlock()
 		return p.newest.up, p.newest.down
 	}
-	return &delayProxy{front.LocalAddr().String(), last, func() error {
+	end := func() error {
 		err := front.Close()
 		<-done
 		return err
-	}}, nil
+	}
+	return &delayProxy{addr: front.LocalAddr().String(), last: last, close: end}, nil
 }
 
 // run takes what clients send until the front is closed.

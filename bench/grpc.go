@@ -27,7 +27,7 @@ func grpcPeer() *Peer {
 			s := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.ForceServerCodecV2(bytesCodec{}))
 			served := desc
 			served.Handler = func(_ any, st grpc.ServerStream) error {
-				handle(&grpcStream{stream: st})
+				own(func() { handle(&grpcStream{stream: st}) })
 				return nil
 			}
 			s.RegisterService(&grpc.ServiceDesc{ServiceName: "bench", HandlerType: (*any)(nil), Streams: []grpc.StreamDesc{served}}, nil)

@@ -21,7 +21,7 @@ func h2Peer() *Peer {
 				if err := c.Flush(); err != nil {
 					return
 				}
-				handle(h2Response{r.Body, w, c})
+				own(func() { handle(h2Response{r.Body, w, c}) })
 			})
 			return listenHTTP(h, &http.HTTP2Config{MaxConcurrentStreams: mostStreams}, "h2")
 		},

@@ -18,6 +18,7 @@ func libp2pPeer() *Peer {
 	return &Peer{
 		Name:        "libp2p noise+yamux",
 		Multiplexes: true,
+		Holds:       true,
 		Listen: func(handle func(Stream)) (*Server, error) {
 			security, id, err := libp2pSecurity()
 			if err != nil {

@@ -13,22 +13,10 @@ import (
 	"github.com/mslgo/msl/transport/quic"
 )
 
-// mslPeers are this project's, over each transport. Without "durable" a session
-// ends with its connection.
-func mslPeers() []*Peer {
-	return []*Peer{
-		mslPeer("msl", "tcp", mslOptions{}),
-		mslPeer("msl not durable", "tcp", mslOptions{fleeting: true}),
-		mslPeer("msl ws", "ws", mslOptions{}),
-		mslPeer("msl wss", "wss", mslOptions{}),
-		mslPeer("msl quic", "quic", mslOptions{}),
-		mslPeer("msl early data", "tcp", mslOptions{early: true}),
-	}
-}
-
 type mslOptions struct {
-	fleeting bool // not durable
-	early    bool
+	fleeting bool // not durable: a session ends with its connection
+	early    bool // what a client that was there before writes does not wait for the answer
+	kems     []uint16
 }
 
 const mslService = "bench"
@@ -49,6 +37,7 @@ type mslTrust struct {
 	Cert        []byte `json:",omitempty"`
 }
 
+// mslPeer is this project over one of its transports.
 func mslPeer(name, scheme string, o mslOptions) *Peer {
 	return &Peer{
 		Name:        name,
@@ -56,6 +45,8 @@ func mslPeer(name, scheme string, o mslOptions) *Peer {
 		Resumes:     true,
 		Prioritises: true,
 		OneSided:    scheme == "ws" || scheme == "wss",
+		Reattaches:  scheme != "quic" && !o.fleeting, // the delaying proxy cuts TCP only
+		Holds:       true,
 		Listen:      func(handle func(Stream)) (*Server, error) { return o.listen(scheme, handle) },
 		Dialer:      func(e Endpoint) (Dialer, error) { return o.dialer(scheme, e) },
 	}
@@ -72,10 +63,11 @@ func (o mslOptions) listen(scheme string, handle func(Stream)) (*Server, error) 
 		Service:     mslService,
 		Transports:  mslTransports(),
 		Limits:      o.limits(),
+		Algorithms:  session.Algorithms{KEMs: o.kems},
 		AcceptEarly: true,
 		Session: func(ctx context.Context, s *session.Session) {
 			next := func() (*session.Stream, error) { return s.AcceptStream(ctx) }
-			_ = accept(next, func(st *session.Stream) { handle(st) })
+			own(func() { _ = accept(next, func(st *session.Stream) { handle(st) }) })
 		},
 	}
 	if scheme == "wss" {
@@ -130,6 +122,7 @@ func (o mslOptions) dialer(scheme string, e Endpoint) (Dialer, error) {
 		Trust:      peer.Pinned(trust.Fingerprint),
 		Transports: mslTransports(),
 		Limits:     o.limits(),
+		Algorithms: session.Algorithms{KEMs: o.kems},
 	}
 	if scheme == "wss" {
 		if c.TLS, err = clientTLS(Endpoint{Trust: trust.Cert}); err != nil {

@@ -1,19 +1,16 @@
 package main
 
 import (
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
+	"context"
 	"errors"
 	"io"
-	"math/big"
 	"net"
 	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
+
+	"github.com/mslgo/msl/protocol/keyx"
 )
 
 // A Peer is one way to carry streams between two processes.
@@ -29,6 +26,13 @@ type Peer struct {
 	// OneSided: the two directions differ, as with WebSocket, where only the
 	// client masks.
 	OneSided bool
+	// Reattaches: a session that loses its connection gets another.
+	Reattaches bool
+	// Holds: a stream stays open at the server without a goroutine. Elsewhere
+	// it ends when its handler returns.
+	Holds bool
+	// Only names the cells that it takes part in; nil: all that it can.
+	Only []string
 
 	// Listen serves on loopback: each stream that is opened is handled in a
 	// goroutine of its own.
@@ -66,23 +70,45 @@ type Session interface {
 	Close() error
 }
 
-// peers are all there are to compare, the references first.
+// peers are all there are to compare. They take turns in this order: those that
+// the goals compare stand side by side.
 func peers() []*Peer {
-	list := []*Peer{
+	hybrid, classical := []tls.CurveID{tls.X25519MLKEM768}, []tls.CurveID{tls.X25519}
+	return []*Peer{
 		direct("tcp", tcpWire{}),
+		mslPeer("msl not durable", "tcp", mslOptions{fleeting: true}).only(cellBulk(64<<10, 1), cellBulk(1<<20, 1)),
+		direct("tls mutual", tlsWire{mutual: true, curves: hybrid}).only(setUpCells...),
+		mslPeer("msl", "tcp", mslOptions{}),
 		direct("tls", tlsWire{}),
 		muxed("tls+yamux", tlsWire{}, yamuxMux{}),
+		direct("tls x25519", tlsWire{curves: classical}).only(setUpCells...),
+		mslPeer("msl x25519", "tcp", mslOptions{kems: []uint16{keyx.KEMX25519}}).only(setUpCells...),
+		mslPeer("msl early data", "tcp", mslOptions{early: true}).only(cellSetUpResumed, cellFlightsResumed),
+		muxed("wss+yamux", webSocketWire{tls: true}, yamuxMux{}),
+		mslPeer("msl ws", "ws", mslOptions{}),
+		mslPeer("msl ws early data", "ws", mslOptions{early: true}).only(cellFlightsResumed),
 		muxed("tls+smux", tlsWire{}, smuxMux{}),
 		libp2pPeer(),
 		quicPeer(),
+		mslPeer("msl quic", "quic", mslOptions{}),
 		sshPeer(),
 		direct("ws", webSocketWire{}),
 		direct("wss", webSocketWire{tls: true}),
-		muxed("wss+yamux", webSocketWire{tls: true}, yamuxMux{}),
+		mslPeer("msl wss", "wss", mslOptions{}).only(cellBulk(64<<10, 1), cellDown(64<<10)),
 		h2Peer(),
 		grpcPeer(),
 	}
-	return append(list, mslPeers()...)
+}
+
+// only has p take part in the named cells alone.
+func (p *Peer) only(cells ...string) *Peer {
+	p.Only = cells
+	return p
+}
+
+// serve listens with the work on each stream.
+func (p *Peer) serve() (*Server, error) {
+	return p.Listen(func(s Stream) { handle(s, p.Holds) })
 }
 
 func findPeer(name string) *Peer {
@@ -130,7 +156,7 @@ type muxer interface {
 // muxed is the peer that runs a muxer over a wire's connections.
 func muxed(name string, w wire, m muxer) *Peer {
 	p := w.traits()
-	p.Name, p.Multiplexes = name, true
+	p.Name, p.Multiplexes, p.Holds = name, true, true
 	p.Listen = func(handle func(Stream)) (*Server, error) {
 		return w.listen(func(c net.Conn) { _ = m.serve(c, handle) })
 	}
@@ -170,8 +196,19 @@ func accept[T any](next func() (T, error), handle func(T)) error {
 		if err != nil {
 			return err
 		}
-		all.Go(func() { handle(v) })
+		all.Go(func() { own(func() { handle(v) }) })
 	}
+}
+
+// ownGoroutines is how many goroutines of a server are not the peer's: those that
+// an application has for each session and stream.
+var ownGoroutines atomic.Int64
+
+// own calls f in a goroutine that is not the peer's.
+func own(f func()) {
+	ownGoroutines.Add(1)
+	defer ownGoroutines.Add(-1)
+	f()
 }
 
 // listenTCP serves TCP connections on loopback. Closing the server ends the
@@ -215,50 +252,6 @@ func listenTCP(serve func(net.Conn)) (*Server, error) {
 func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", addr)
-}
-
-// serverTLS makes a fresh certificate for the name bench, and a configuration
-// with it.
-func serverTLS(protos ...string) (*tls.Config, []byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	now := time.Now()
-	cert := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		DNSNames:              []string{"bench"},
-		NotBefore:             now.Add(-time.Hour),
-		NotAfter:              now.Add(24 * time.Hour),
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		NextProtos:   protos,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-	}, der, nil
-}
-
-// clientTLS trusts the server's certificate and keeps its tickets.
-func clientTLS(e Endpoint, protos ...string) (*tls.Config, error) {
-	cert, err := x509.ParseCertificate(e.Trust)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(cert)
-	return &tls.Config{
-		MinVersion:         tls.VersionTLS13,
-		NextProtos:         protos,
-		RootCAs:            roots,
-		ServerName:         "bench",
-		ClientSessionCache: tls.NewLRUClientSessionCache(4),
-	}, nil
 }
 
 var errClosed = errors.New("bench: closed")

@@ -12,6 +12,7 @@ func quicPeer() *Peer {
 	return &Peer{
 		Name:        "quic-go",
 		Multiplexes: true,
+		Holds:       true,
 		Resumes:     true,
 		Prioritises: true,
 		Listen:      listenQUIC,

@@ -51,7 +51,8 @@ func bulkColumns(metric string, down bool) []column {
 }
 
 func tables() []table {
-	idle, beside, urgent := "round trip idle", "round trip beside bulk", "round trip beside bulk, more urgent"
+	idle, beside, urgent := cellIdle, cellBeside, cellUrgent
+	first, resumed, cpu := cellSetUpFirst, cellSetUpResumed, "CPU µs/set-up"
 	conns, streams := "idle connections", "idle streams"
 	return []table{
 		{"Bulk, client to server, MiB/s by write size and streams", true, bulkColumns(metricRate, false)},
@@ -71,15 +72,17 @@ func tables() []table {
 			{"CPU", idle, "CPU µs/trip"}, {"allocations", idle, "allocations/trip"},
 			{"bulk beside", beside, metricBulk}, {"bulk beside more urgent", urgent, metricBulk},
 		}},
-		{"Set-up until the first answer, per second", true, []column{
-			{"first", "set-up first", metricSetUp}, {"resumed", "set-up resumed", metricSetUp},
-			{"CPU µs first", "set-up first", "CPU µs/set-up"}, {"CPU µs resumed", "set-up resumed", "CPU µs/set-up"},
+		{fmt.Sprintf("Set-up until the first answer by %d dialers at a time, per second, and CPU µs of both processes for each", dialers), true, []column{
+			{"first", first, metricSetUp}, {"resumed", resumed, metricSetUp}, {"CPU first", first, cpu}, {"CPU resumed", resumed, cpu},
 		}},
-		{"Set-up until the first answer: flights, bytes", false, []column{
-			{"flights first", "flights first", metricTrips}, {"up", "flights first", metricUp}, {"down", "flights first", metricDown},
-			{"flights resumed", "flights resumed", metricTrips}, {"up", "flights resumed", metricUp}, {"down", "flights resumed", metricDown},
+		{"Set-up until the first answer: one-way trips in a row (TCP's two included), bytes", false, []column{
+			{"trips first", cellFlightsFirst, metricTrips}, {"up", cellFlightsFirst, metricUp}, {"down", cellFlightsFirst, metricDown},
+			{"trips resumed", cellFlightsResumed, metricTrips}, {"up", cellFlightsResumed, metricUp}, {"down", cellFlightsResumed, metricDown},
 		}},
-		{"Idle memory, KB, and goroutines", false, []column{
+		{"Attach after a lost connection until an answer: one-way trips in a row (TCP's two included)", false, []column{
+			{"to what was under way", cellAttach, metricTrips}, {"to what was written meanwhile", cellAttachLater, metricTrips},
+		}},
+		{"Idle memory, KB, and goroutines, without those of the application", false, []column{
 			{"connection, client", conns, "client KB/connection"}, {"server", conns, "server KB/connection"},
 			{"goroutines", conns, "client goroutines/connection"}, {"server", conns, "server goroutines/connection"},
 			{"stream, client", streams, "client KB/stream"}, {"server", streams, "server KB/stream"},
@@ -147,7 +150,7 @@ func (r *Run) entry(c column, peer string, ratios bool) string {
 	}
 	var list []string
 	for _, ref := range references {
-		x := r.ratio(c.cell, peer, ref, c.metric)
+		x := median(r.ratios(c.cell, peer, ref, c.metric))
 		if math.IsNaN(x) {
 			list = append(list, "–")
 			continue
@@ -165,7 +168,7 @@ func (r *Run) chunkTable(b *strings.Builder) {
 	for _, p := range []string{peerRaw, peerChunks} {
 		fmt.Fprintf(b, "| %s", p)
 		for _, cell := range []string{cellEncode, cellVerify} {
-			fmt.Fprintf(b, " | %s (%.2f)", number(median(r.values(cell, p, metricRate))), r.ratio(cell, p, peerRaw, metricRate))
+			fmt.Fprintf(b, " | %s (%.2f)", number(median(r.values(cell, p, metricRate))), median(r.ratios(cell, p, peerRaw, metricRate)))
 		}
 		b.WriteString(" |\n")
 	}

@@ -12,14 +12,19 @@ const (
 	tripSize     = 128      // bytes of a request and of its answer
 	besideSize   = 64 << 10 // writes of the bulk beside it
 	histogramLen = 80       // buckets: up to a second
+
+	cellIdle   = "round trip idle"
+	cellBeside = "round trip beside bulk"
+	cellUrgent = "round trip beside bulk, more urgent"
 )
 
 // roundTrip sends requests one after the other, alone or beside a bulk stream
 // of the same session. Where streams are connections, the bulk has its own.
 func roundTrip(name string, beside, urgent bool) Cell {
-	c := Cell{Name: "round trip " + name, Unit: "trip", Applies: all}
+	c := Cell{Name: name, Unit: "trip", Can: all}
 	if urgent {
-		c.Applies = func(p *Peer) bool { return p.Prioritises }
+		// The references do what they can, to be compared within one cell.
+		c.Can = func(p *Peer) bool { return p.Prioritises || isReference(p.Name) }
 	}
 	if beside {
 		c.Unit = "" // costs would be those of the bulk
@@ -67,6 +72,9 @@ func (b *bench) roundTrip(ctx context.Context, beside, urgent bool) (o Outcome, 
 		pause := time.NewTimer(b.Sample / 20)
 		defer pause.Stop()
 		<-pause.C
+	}
+	if err := b.start(); err != nil {
+		return o, err
 	}
 	trips := make([]time.Duration, 0, 1<<16)
 	end := time.Now().Add(b.Sample * 9 / 10)

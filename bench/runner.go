@@ -33,7 +33,7 @@ func (p Plan) profile(peer *Peer, role string) string {
 
 var (
 	quickPlan = Plan{
-		Effort: Effort{Sample: 80 * time.Millisecond, Connections: 50, Streams: 500, Delay: 50 * time.Millisecond},
+		Effort: Effort{Sample: 80 * time.Millisecond, Connections: 150, Streams: 1000, Delay: 50 * time.Millisecond},
 		Rounds: 1, Budget: 50 * time.Second, Delayed: 8,
 	}
 	fullPlan = Plan{
@@ -118,11 +118,13 @@ func (p *pair) sample(c Cell, e Effort) (s Sample, err error) {
 	if c.Idle {
 		do = doSettle
 	}
-	server0, client0, err := p.usage(do)
-	if err != nil {
-		return s, err
-	}
+	var server0, client0 Usage
 	a, err := p.client.do(order{Do: doRun, Peer: p.peer.Name, Cell: c.Name, Endpoint: p.endpoint, Effort: e})
+	if err == nil && a.Started {
+		if server0, client0, err = p.usage(do); err == nil {
+			a, err = p.client.do(order{Do: doGo})
+		}
+	}
 	if err == nil {
 		var server, client Usage
 		if server, client, err = p.usage(do); err == nil {
@@ -133,8 +135,10 @@ func (p *pair) sample(c Cell, e Effort) (s Sample, err error) {
 			costs(s.Metrics, c, a.Outcome.Count, server.since(server0), client.since(client0))
 		}
 	}
-	if _, rerr := p.client.do(order{Do: doRelease}); err == nil {
-		err = rerr
+	for _, process := range []*process{p.client, p.server} {
+		if _, rerr := process.do(order{Do: doRelease}); err == nil {
+			err = rerr
+		}
 	}
 	return s, err
 }
@@ -147,7 +151,7 @@ func costs(m map[string]float64, c Cell, count float64, server, client Usage) {
 	if c.Idle {
 		if server.RSS != 0 && client.RSS != 0 {
 			m["client KB/"+c.Unit] = float64(client.RSS) / 1024 / count
-			m["server KB/"+c.Unit] = float64(server.RSS) / 1024 / count
+			m["server KB/"+c.Unit] = float64(server.RSS-server.OwnStacks) / 1024 / count
 		}
 		m["client goroutines/"+c.Unit] = float64(client.Goroutines) / count
 		m["server goroutines/"+c.Unit] = float64(server.Goroutines) / count
@@ -187,7 +191,7 @@ func run(ctx context.Context, plan Plan, list []*Peer, cells []Cell, progress io
 		}
 		pairs = append(pairs, pr)
 		// The first run pays for what is set up once in a process.
-		_, err = pr.sample(bulk(64<<10, 1, false), Effort{Sample: plan.Sample / 4})
+		_, err = pr.sample(bulk(64<<10, 1), Effort{Sample: plan.Sample / 4})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
@@ -300,8 +304,8 @@ func median(list []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// ratio is the median of the ratios to another peer's values of the same round.
-func (r *Run) ratio(cell, peer, reference, metric string) float64 {
+// ratios are those to another peer's values, round by round.
+func (r *Run) ratios(cell, peer, reference, metric string) []float64 {
 	a, b := r.values(cell, peer, metric), r.values(cell, reference, metric)
 	var list []float64
 	for i := range min(len(a), len(b)) {
@@ -309,7 +313,7 @@ func (r *Run) ratio(cell, peer, reference, metric string) float64 {
 			list = append(list, a[i]/b[i])
 		}
 	}
-	return median(list)
+	return list
 }
 
 // spread is half the distance of the quartiles, relative to the median.

@@ -15,6 +15,7 @@ func sshPeer() *Peer {
 	return &Peer{
 		Name:        "x/crypto/ssh",
 		Multiplexes: true,
+		Holds:       true,
 		Listen: func(handle func(Stream)) (*Server, error) {
 			signer, err := sshSigner()
 			if err != nil {

@@ -22,7 +22,7 @@ func (w webSocketWire) listen(serve func(net.Conn)) (*Server, error) {
 			return
 		}
 		defer c.CloseNow()
-		serve(websocket.NetConn(context.Background(), c, websocket.MessageBinary))
+		own(func() { serve(websocket.NetConn(context.Background(), c, websocket.MessageBinary)) })
 	})
 	if w.tls {
 		return listenHTTP(h, nil, "http/1.1")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -17,7 +18,7 @@ import (
 //
 // and the server answers with one byte when it is ready. It then receives
 // (opSink), sends (opSource) or returns messages of block bytes (opEcho) until
-// the end, and waits for the next request. A stream of blocks ends with a block
+// the end, and waits for the next request. After opHold nothing follows. A stream of blocks ends with a block
 // of the inverted pattern; the receiver of opSink answers with the number of
 // bytes. Every byte that arrives is compared with the pattern.
 type request struct {
@@ -33,6 +34,7 @@ const (
 	opSink = 1 + iota
 	opSource
 	opEcho
+	opHold
 
 	requestSize = 24
 	flagUrgent  = 1
@@ -91,19 +93,25 @@ func readRequest(r io.Reader) (q request, err error) {
 	return q, nil
 }
 
-// handle serves one stream. The client closes first, so that no answer is lost.
-func handle(s Stream) {
-	defer s.Close()
+// held are the streams that a server keeps without a goroutine.
+var held struct {
+	mu      sync.Mutex
+	streams []Stream
+}
+
+// handle serves one stream, and leaves it open without a goroutine after an
+// opHold, if that can be (holds). The client closes first, so that no answer is lost.
+func handle(s Stream, holds bool) {
 	for {
 		q, err := readRequest(s)
 		if err != nil {
-			return
+			break
 		}
 		if u, ok := s.(interface{ Urge() }); ok && q.urgent {
 			u.Urge()
 		}
 		if _, err := s.Write([]byte{ready}); err != nil {
-			return
+			break
 		}
 		switch q.op {
 		case opSink:
@@ -115,11 +123,19 @@ func handle(s Stream) {
 			_, err = send(s, q)
 		case opEcho:
 			err = echo(s, q)
+		case opHold:
+			if holds {
+				held.mu.Lock()
+				held.streams = append(held.streams, s)
+				held.mu.Unlock()
+				return
+			}
 		}
 		if err != nil {
-			return
+			break
 		}
 	}
+	s.Close()
 }
 
 // begin opens a stream, sends the request and waits until the server is ready.

@@ -27,6 +27,7 @@ type order struct {
 
 type answer struct {
 	Error    string   `json:",omitempty"`
+	Started  bool     `json:",omitempty"` // run wants doGo before it goes on
 	Endpoint Endpoint `json:",omitzero"`
 	Outcome  Outcome  `json:",omitzero"`
 	Usage    Usage    `json:",omitzero"`
@@ -36,28 +37,35 @@ type answer struct {
 const (
 	doServe   = "serve"   // listen for Peer, answer with the Endpoint
 	doRun     = "run"     // do Cell with Peer at Endpoint, answer with the Outcome
-	doRelease = "release" // close what run held
+	doGo      = "go"      // go on with what has started
+	doRelease = "release" // close what run held, collect garbage
 	doUsage   = "usage"   // answer with the Usage
 	doSettle  = "settle"  // collect garbage, give memory back, answer with the Usage
 )
 
 // Usage is what a process has used so far, or holds.
 type Usage struct {
-	CPU        time.Duration // user and system
-	Mallocs    uint64
-	RSS        int64 // bytes; 0 where it cannot be had
-	Goroutines int
+	CPU     time.Duration // user and system
+	Mallocs uint64
+	RSS     int64 // bytes; 0 where it cannot be had
+	// Goroutines of the peer and of the bench itself, and the bytes of the
+	// latter's stacks by the average of all.
+	Goroutines, Own, OwnStacks int64
 }
 
 // since is what was used, or is held more, since an earlier Usage.
 func (u Usage) since(v Usage) Usage {
-	return Usage{u.CPU - v.CPU, u.Mallocs - v.Mallocs, u.RSS - v.RSS, u.Goroutines - v.Goroutines}
+	return Usage{
+		u.CPU - v.CPU, u.Mallocs - v.Mallocs, u.RSS - v.RSS,
+		u.Goroutines - v.Goroutines, u.Own - v.Own, u.OwnStacks - v.OwnStacks,
+	}
 }
 
 func usage() Usage {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return Usage{cpuTime(), m.Mallocs, residentSize(), runtime.NumGoroutine()}
+	count, own := int64(runtime.NumGoroutine()), ownGoroutines.Load()
+	return Usage{cpuTime(), m.Mallocs, residentSize(), count - own, own, own * int64(m.StackInuse) / count}
 }
 
 // residentSize is what the kernel says this process has in memory.
@@ -90,51 +98,86 @@ func profiled(file string, in io.Reader, out io.Writer) error {
 	return work(in, out)
 }
 
+// settleTime lets a process close and give back what it does not need at once.
+const settleTime = 50 * time.Millisecond
+
+// settle collects garbage until nothing moves any more: what is pooled goes
+// with the second time, stacks get smaller each time.
+func settle() {
+	time.Sleep(settleTime)
+	runtime.GC()
+	runtime.GC()
+	debug.FreeOSMemory()
+}
+
 // work is the main function of a worker process.
 func work(in io.Reader, out io.Writer) error {
-	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
-	var running *bench
+	w := worker{json.NewDecoder(in), json.NewEncoder(out), nil}
+	if err := w.obey(""); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+type worker struct {
+	orders  *json.Decoder
+	answers *json.Encoder
+	running *bench
+}
+
+// obey does what it is told until it is told to do the last.
+func (w *worker) obey(last string) error {
 	for {
 		var o order
-		if err := orders.Decode(&o); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+		if err := w.orders.Decode(&o); err != nil {
 			return err
 		}
-		var a answer
-		var err error
-		switch o.Do {
-		case doServe:
-			var s *Server
-			if s, err = findPeer(o.Peer).Listen(handle); err == nil {
-				a.Endpoint = s.Endpoint
-			}
-		case doRun:
-			list := cells()
-			i := slices.IndexFunc(list, func(c Cell) bool { return c.Name == o.Cell })
-			running = &bench{Effort: o.Effort, peer: findPeer(o.Peer), endpoint: o.Endpoint}
-			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-			a.Outcome, err = list[i].Run(ctx, running)
-			cancel()
-		case doRelease:
-			running.release()
-			runtime.GC()
-		case doUsage:
-			a.Usage = usage()
-		case doSettle:
-			debug.FreeOSMemory()
-			a.Usage = usage()
-		default:
-			err = fmt.Errorf("bench: unknown order %q", o.Do)
+		if o.Do == last {
+			return nil
 		}
+		a, err := w.do(o)
 		if err != nil {
 			a.Error = err.Error()
 		}
-		if err := answers.Encode(a); err != nil {
+		if err := w.answers.Encode(a); err != nil {
 			return err
 		}
 	}
+}
+
+func (w *worker) do(o order) (a answer, err error) {
+	switch o.Do {
+	case doServe:
+		var s *Server
+		if s, err = findPeer(o.Peer).serve(); err == nil {
+			a.Endpoint = s.Endpoint
+		}
+	case doRun:
+		list := cells()
+		i := slices.IndexFunc(list, func(c Cell) bool { return c.Name == o.Cell })
+		w.running = &bench{Effort: o.Effort, peer: findPeer(o.Peer), endpoint: o.Endpoint, started: func() error {
+			if err := w.answers.Encode(answer{Started: true}); err != nil {
+				return err
+			}
+			return w.obey(doGo)
+		}}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		a.Outcome, err = list[i].Run(ctx, w.running)
+	case doRelease:
+		if w.running != nil {
+			w.running.release()
+		}
+		runtime.GC()
+	case doUsage:
+		a.Usage = usage()
+	case doSettle:
+		settle()
+		a.Usage = usage()
+	default:
+		err = fmt.Errorf("bench: unknown order %q", o.Do)
+	}
+	return a, err
 }
 
 // process is a worker seen from the runner.
