@@ -13,7 +13,7 @@ import (
 // Every peer's path delivers intact data: each cell runs, with a limit of bytes
 // or trips and in this process alone, and all that arrives is compared.
 func TestPeersDeliver(t *testing.T) {
-	effort := Effort{Sample: time.Hour, Limit: 3 << 20, Connections: 3, Streams: 40, Delay: time.Millisecond}
+	effort := Effort{Sample: time.Hour, Limit: 3 << 20, Connections: 3, Streams: 40, Delay: 5 * time.Millisecond}
 	for _, p := range peers() {
 		t.Run(p.Name, func(t *testing.T) {
 			server, err := p.serve()

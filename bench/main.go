@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 )
 
 func main() {
@@ -69,6 +70,7 @@ func measure(plan Plan, only, cell, dir string) error {
 	if err != nil {
 		return err
 	}
+	r.Command = strings.Join(append([]string{"go run ."}, os.Args[1:]...), " ")
 	if err := save(r, dir); err != nil {
 		return err
 	}

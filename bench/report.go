@@ -95,10 +95,11 @@ func tables() []table {
 func (r *Run) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmark of %s\n\n", r.Started.UTC().Format("2006-01-02 15:04"))
-	fmt.Fprintf(&b, "%s %s/%s, %d cores; two processes over loopback for each peer; %d round(s) of %v, peers in turns; took %v.\n",
-		r.Go, r.OS, r.Arch, r.Cores, r.Rounds, r.Plan.Sample, r.Took.Round(1e9))
-	fmt.Fprintf(&b, "Medians; ± is half the distance of the quartiles. In brackets the ratio to %s, the median of the rounds' own ratios.\n",
+	fmt.Fprintf(&b, "`%s`: %s, %s/%s, %d cores%s; two processes over loopback for each peer; %d round(s) of %v, peers in turns; took %v.\n",
+		r.Command, r.Go, r.OS, r.Arch, r.Cores, r.Processor, r.Rounds, r.Plan.Sample, r.Took.Round(1e9))
+	fmt.Fprintf(&b, "Medians; ± is half the distance of the quartiles, in percent of the median. Ratios are medians of the rounds' own ratios, in brackets to %s.\n",
 		strings.Join(references, " / "))
+	r.goalTable(&b)
 	for _, t := range tables() {
 		r.table(&b, t)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -44,13 +45,16 @@ var (
 
 // A Run is everything that one run gave.
 type Run struct {
+	Command            string
 	Started            time.Time
 	Took               time.Duration
 	Go, OS, Arch       string
 	Cores              int
+	Processor          string // its name in brackets, where it can be had
 	Plan               Plan
 	Rounds             int // done
 	Peers, Cells, Left []string
+	Goals              []Verdict
 	Results            Results
 }
 
@@ -173,7 +177,7 @@ func costs(m map[string]float64, c Cell, count float64, server, client Usage) {
 func run(ctx context.Context, plan Plan, list []*Peer, cells []Cell, progress io.Writer) (*Run, error) {
 	r := &Run{
 		Started: time.Now(), Plan: plan, Results: make(Results),
-		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(),
+		Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Cores: runtime.NumCPU(), Processor: processor(),
 	}
 	var pairs []*pair
 	defer func() {
@@ -227,8 +231,22 @@ func run(ctx context.Context, plan Plan, list []*Peer, cells []Cell, progress io
 		longest = max(longest, time.Since(start))
 		r.Rounds++
 	}
-	r.Took = time.Since(r.Started)
+	r.Took, r.Goals = time.Since(r.Started), r.verdicts()
 	return r, ctx.Err()
+}
+
+// processor is the name that Linux has for the first core.
+func processor() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return " (" + strings.TrimSpace(value) + ")"
+		}
+	}
+	return ""
 }
 
 // measureOnce measures a cell for which one round is enough.
