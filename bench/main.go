@@ -1,7 +1,7 @@
 // Bench measures this project beside what people use instead, on this machine.
 //
 //	go run . -quick    a first look, in a minute
-//	go run . -all      what the tables are made of, in less than 45 minutes
+//	go run . -all      what the tables are made of, in less than 35 minutes
 //
 // Each peer runs as two processes over loopback, with the same work on its
 // streams. See README.md for what the cells are.

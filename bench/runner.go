@@ -38,8 +38,8 @@ var (
 		Rounds: 1, Budget: 50 * time.Second, Delayed: 8,
 	}
 	fullPlan = Plan{
-		Effort: Effort{Sample: 700 * time.Millisecond, Connections: 2000, Streams: 10000, Delay: 50 * time.Millisecond},
-		Rounds: 7, Budget: 40 * time.Minute, Delayed: 2,
+		Effort: Effort{Sample: time.Second, Connections: 2000, Streams: 10000, Delay: 50 * time.Millisecond},
+		Rounds: 7, Budget: 33 * time.Minute, Delayed: 2,
 	}
 )
 
