@@ -18,6 +18,11 @@ func TestVerdicts(t *testing.T) {
 	add("bulk", "b", metricRate, 10, 10, 30)
 	add("trips", "a", metricP50, 5)
 	add("trips", "b", metricP50, 10)
+	// a round in which one of the two failed does not count
+	r.Results.add("bulk", "a", Sample{})
+	add("bulk", "b", metricRate, 1)
+	add("bulk", "a", metricRate, 40)
+	add("bulk", "b", metricRate, 20)
 	while := func(g goal, bound float64) goal {
 		g.while = &goal{must: bound, aim: bound, unit: "x", values: fast}
 		return g

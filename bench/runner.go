@@ -293,12 +293,14 @@ func (r *Run) measureOnce(ctx context.Context, c Cell, pairs []*pair) {
 	}
 }
 
-// note keeps a sample, or says what is left out.
+// note keeps a sample, or an empty one, so that rounds stay side by side, and
+// says what is left out.
 func (r *Run) note(c Cell, p *Peer, s Sample, err error) {
 	if err == nil {
 		r.Results.add(c.Name, p.Name, s)
 		return
 	}
+	r.Results.add(c.Name, p.Name, Sample{})
 	r.Left = append(r.Left, fmt.Sprintf("%s, %s: %v", p.Name, c.Name, err))
 }
 
@@ -324,11 +326,12 @@ func median(list []float64) float64 {
 
 // ratios are those to another peer's values, round by round.
 func (r *Run) ratios(cell, peer, reference, metric string) []float64 {
-	a, b := r.values(cell, peer, metric), r.values(cell, reference, metric)
+	a, b := r.Results[cell][peer], r.Results[cell][reference]
 	var list []float64
 	for i := range min(len(a), len(b)) {
-		if b[i] != 0 {
-			list = append(list, a[i]/b[i])
+		x, ok := a[i].Metrics[metric]
+		if y := b[i].Metrics[metric]; ok && y != 0 {
+			list = append(list, x/y)
 		}
 	}
 	return list
