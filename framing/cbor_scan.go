@@ -6,8 +6,7 @@ func (cborFormat) NewScanner(limits Limits) Scanner {
 	return &cborScanner{limits: limits.withDefaults()}
 }
 
-// cborScanner walks the heads of data items (RFC 8949 section 3): three bits of
-// major type, five that hold the argument or say how many bytes of it follow.
+// cborScanner walks the heads of data items.
 type cborScanner struct {
 	limits Limits
 	size   int       // bytes taken so far
@@ -87,17 +86,13 @@ func (s *cborScanner) head(b byte) (done bool, err error) {
 
 // item acts on a whole head.
 func (s *cborScanner) item() (done bool, err error) {
-	const (
-		unsigned, negative, binary, text, array, object, tag = 0, 1, 2, 3, 4, 5, 6
-		falseValue, trueValue, null, half, single, double    = 20, 21, 22, 25, 26, 27
-	)
 	depth := len(s.open)
-	if depth == 0 && s.major != object {
+	if depth == 0 && s.major != cborObject {
 		return false, s.fail("no object")
 	}
 	if depth > 0 {
 		if in := s.open[depth-1]; in.isMap && in.items%2 == 0 {
-			if s.major != text {
+			if s.major != cborText {
 				return false, s.fail("name that is not text")
 			}
 		} else if s.values++; s.values > maxValues {
@@ -105,11 +100,11 @@ func (s *cborScanner) item() (done bool, err error) {
 		}
 	}
 	switch s.major {
-	case unsigned, negative:
+	case cborUnsigned, cborNegative:
 		if s.arg > math.MaxInt64 {
 			return false, s.fail("integer out of range")
 		}
-	case binary, text:
+	case cborBinary, cborText:
 		// Refused now, not when the bytes have come. The head's last byte is
 		// not yet counted.
 		if s.arg > uint64(s.limits.Object) || int(s.arg) > s.limits.Object-s.size-1 {
@@ -118,14 +113,14 @@ func (s *cborScanner) item() (done bool, err error) {
 		if s.skip = int(s.arg); s.skip > 0 {
 			return false, nil
 		}
-	case array, object:
+	case cborArray, cborObject:
 		if depth == s.limits.Depth {
 			return false, &LimitError{Limit: "depth of an object", Max: s.limits.Depth}
 		}
 		if s.arg > maxValues {
 			return false, &LimitError{Limit: "number of values in an object", Max: maxValues}
 		}
-		run := cborRun{items: int(s.arg), isMap: s.major == object}
+		run := cborRun{items: int(s.arg), isMap: s.major == cborObject}
 		if run.isMap {
 			run.items *= 2
 		}
@@ -136,11 +131,11 @@ func (s *cborScanner) item() (done bool, err error) {
 		if depth == 0 {
 			return true, nil
 		}
-	case tag:
+	case cborTagged:
 		return false, s.fail("tag inside an object")
 	default:
 		switch s.info {
-		case falseValue, trueValue, null, half, single, double:
+		case cborFalse, cborTrue, cborNull, cborHalf, cborSingle, cborDouble:
 		default:
 			return false, s.fail("simple value that is not allowed")
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fxamacker/cbor/v2"
 	"pgregory.net/rapid"
 )
 
@@ -30,6 +31,11 @@ func TestCBORAppend(t *testing.T) {
 		{"binary", Object{"a": []byte{0xff, 0xfe, 0}, "b": []byte{}, "c": []byte(nil)}, "a3" + "616143fffe00" + "616240" + "616340"},
 		{"text", Object{"a": "é😀"}, "a1616166c3a9f09f9880"},
 		{"doubles", Object{"a": Array{0.5, 1e300}}, "a1616182f93800fb7e37e43c8800759c"},
+		// Examples of RFC 8949 appendix A, and neighbours of what half precision has.
+		{"floats", Object{"a": Array{100000.0, 3.4028234663852886e+38, 1.1, 65504.0, 65536.0, 0x1p-24, 0x1p-25, 0x1.004p-14, 0x1.002p-14, math.Copysign(0, -1)}},
+			"a161618a" + "fa47c35000" + "fa7f7fffff" + "fb3ff199999999999a" + "f97bff" + "fa47800000" + "f90001" + "fa33000000" + "f90401" + "fa38801000" + "f98000"},
+		{"long names", Object{strings.Repeat("b", 24): 1, strings.Repeat("c", 23): 2},
+			"a2" + "77" + strings.Repeat("63", 23) + "02" + "7818" + strings.Repeat("62", 24) + "01"},
 		{"booleans", Object{"a": Array{true, false}}, "a1616182f5f4"},
 		{"containers", Object{"a": Array{Array(nil), Object(nil)}}, "a1616182" + "80" + "a0"},
 		{"null element", Object{"a": Array{nil}}, ""},
@@ -152,6 +158,36 @@ func TestCBORErrorsQuoteNothing(t *testing.T) {
 	}
 }
 
+// All there are in half precision; longer forms are in TestCBORAppend.
+func TestCBORHalf(t *testing.T) {
+	for bits := range 1 << 16 {
+		h := uint16(bits)
+		f := halfValue(h)
+		in := append([]byte("\xd9\xd9\xf7\xa1\x61a\xf9"), byte(h>>8), byte(h))
+		o, err := CBOR.Parse(in)
+		if h&0x7C00 == 0x7C00 {
+			if err == nil {
+				t.Fatalf("%04x: %v", h, o)
+			}
+			continue
+		}
+		if err != nil || o["a"] != f {
+			t.Fatalf("%04x: %v, %v, not %v", h, o, err, f)
+		}
+		if out, err := CBOR.Append(nil, o); err != nil || !bytes.Equal(out, in) {
+			t.Fatalf("%04x: %x, %v", h, out, err)
+		}
+		// RFC 8949 appendix D.
+		want := math.Ldexp(float64(h&0x3FF), -24)
+		if e := int(h >> 10 & 31); e > 0 {
+			want = math.Ldexp(float64(h&0x3FF)+1024, e-25)
+		}
+		if math.Abs(f) != want || math.Signbit(f) != (h&0x8000 != 0) {
+			t.Fatalf("%04x: %v", h, f)
+		}
+	}
+}
+
 func TestCBORGet(t *testing.T) {
 	b, err := CBOR.Append(nil, Object{"encoded": []byte(`{"a":1}`), "binary": []byte("AAAA"), "five": 5.0, "half": 5.5})
 	if err != nil {
@@ -174,6 +210,28 @@ func TestCBORParseBoundsMemory(t *testing.T) {
 	var le *LimitError
 	if !errors.As(err, &le) || le.Max != maxValues {
 		t.Fatal(err)
+	}
+}
+
+// Objects within one another that claim more than there is must not get memory
+// for it.
+func TestCBORClaims(t *testing.T) {
+	in := []byte("\xd9\xd9\xf7")
+	for range 60 {
+		in = append(in, "\xb9\x7f\xff\x61a"...)
+	}
+	in = append(in, make([]byte, 1<<16)...)
+	allocated := testing.AllocsPerRun(1, func() {
+		if _, err := CBOR.Parse(in); err == nil {
+			t.Error("accepted")
+		}
+	})
+	if allocated > 10000 {
+		t.Errorf("%v allocations", allocated)
+	}
+	var le *LimitError
+	if _, err := CBOR.Parse(in); !errors.As(err, &le) || le.Max != maxValues {
+		t.Error(err)
 	}
 }
 
@@ -267,6 +325,28 @@ func TestCBORScannerSplitsEverywhere(t *testing.T) {
 	}
 }
 
+// What we write is what an outside judge writes, and reads back.
+func TestCBORJudged(t *testing.T) {
+	opts := cbor.CoreDetEncOptions()
+	opts.NilContainers = cbor.NilContainerAsEmpty
+	judge, err := opts.EncMode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		o := objects(true, 3).Draw(t, "object")
+		o["f"] = float64(rapid.Float32().Draw(t, "single"))
+		got, err := CBOR.Append(nil, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := judge.Marshal(o)
+		if err != nil || !bytes.Equal(got[len(cborTag):], want) {
+			t.Fatalf("%x instead of %x, %v", got, want, err)
+		}
+	})
+}
+
 func FuzzCBORParse(f *testing.F) {
 	for _, o := range []Object{{}, {"a": Array{1, "x", []byte{1}, 0.5, true, Object{"b": int64(-1 << 40)}}}, {"n": "é"}} {
 		b, err := CBOR.Append(nil, o)
@@ -277,11 +357,29 @@ func FuzzCBORParse(f *testing.F) {
 	}
 	f.Add([]byte("\xd9\xd9\xf7\xbf\x61a\x01\xff"), uint16(1))
 	f.Add([]byte("\xd9\xd9\xf7\xa2\x61a\xf6\x61a\x01"), uint16(5))
+	judge, err := cbor.DecOptions{
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		IndefLength:      cbor.IndefLengthForbidden,
+		TagsMd:           cbor.TagsForbidden,
+		IntDec:           cbor.IntDecConvertSignedOrFail,
+		NaN:              cbor.NaNDecodeForbidden,
+		Inf:              cbor.InfDecodeForbidden,
+		MaxNestedLevels:  maxDepth,
+		MaxArrayElements: maxValues,
+		MaxMapPairs:      maxValues,
+	}.DecMode()
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, in []byte, cut uint16) {
 		scannerAgrees(t, CBOR, in, int(cut))
 		o, err := CBOR.Parse(in)
 		if err != nil {
 			return
+		}
+		var judged map[string]any
+		if err := judge.Unmarshal(in[len(cborTag):], &judged); err != nil {
+			t.Fatalf("%x: %v, judged %v", in, o, err)
 		}
 		out, err := CBOR.Append(nil, o)
 		if err != nil {

@@ -30,10 +30,11 @@ func appendObject(dst []byte, o Object, depth int) ([]byte, error) {
 	if depth > maxDepth {
 		return nil, &LimitError{Limit: "depth of an object", Max: maxDepth}
 	}
-	names, err := sortedNames(o)
+	names, err := encodedNames(o)
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(names)
 	dst = append(dst, '{')
 	for i, name := range names {
 		if i > 0 {
@@ -49,8 +50,8 @@ func appendObject(dst []byte, o Object, depth int) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// sortedNames returns the names of the members to encode.
-func sortedNames(o Object) ([]string, error) {
+// encodedNames returns the names of the members to encode, in no order.
+func encodedNames(o Object) ([]string, error) {
 	names := make([]string, 0, len(o))
 	for name, v := range o {
 		if v == nil {
@@ -64,7 +65,6 @@ func sortedNames(o Object) ([]string, error) {
 		}
 		names = append(names, name)
 	}
-	slices.Sort(names)
 	return names, nil
 }
 

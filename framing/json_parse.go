@@ -1,6 +1,7 @@
 package framing
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -118,17 +119,18 @@ func (p *jsonParser) object() (Object, error) {
 			p.pos++
 			p.depth--
 			if nulls {
-				for name, v := range o {
-					if v == nil {
-						delete(o, name)
-					}
-				}
+				removeNulls(o)
 			}
 			return o, nil
 		default:
 			return nil, p.fail("no comma or brace after a member")
 		}
 	}
+}
+
+// removeNulls removes the members that are null: they count as absent.
+func removeNulls(o Object) {
+	maps.DeleteFunc(o, func(_ string, v any) bool { return v == nil })
 }
 
 // array parses from its '['.
