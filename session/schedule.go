@@ -66,20 +66,18 @@ func firstEpoch(hq, hp digest, k mslcrypto.SessionKeys, x mslcrypto.Key) (e *epo
 	root := extract(th[:], ikm)
 	clear(ikm)
 	x.Erase()
-	exporter = expand(root, labelExporter)
-	return newEpoch(0, th, root), exporter
+	secrets := expander(root)
+	return newEpoch(0, th, secrets), secrets.Expand(labelExporter, sha256.Size)
 }
 
-// newEpoch expands and erases root.
-func newEpoch(number uint32, th digest, root mslcrypto.Key) *epoch {
-	defer root.Erase()
+func newEpoch(number uint32, th digest, root mslcrypto.Expander) *epoch {
 	return &epoch{
 		number: number,
 		th:     th,
-		i2r:    expand(root, labelI2R),
-		r2i:    expand(root, labelR2I),
-		attach: expand(root, labelAttach),
-		rekey:  expand(root, labelRekey),
+		i2r:    root.Expand(labelI2R, sha256.Size),
+		r2i:    root.Expand(labelR2I, sha256.Size),
+		attach: root.Expand(labelAttach, sha256.Size),
+		rekey:  root.Expand(labelRekey, sha256.Size),
 	}
 }
 
@@ -114,7 +112,7 @@ func (e *epoch) next(kem uint16, share, enc []byte, x mslcrypto.Key) *epoch {
 	root := extract(mac(e.rekey, th[:]), x)
 	x.Erase()
 	e.rekey.Erase()
-	return newEpoch(e.number+1, th, root)
+	return newEpoch(e.number+1, th, expander(root))
 }
 
 // earlySecret is the secret of early data: it depends on the request and on the
@@ -124,8 +122,7 @@ func earlySecret(hq digest, k mslcrypto.SessionKeys) mslcrypto.Key {
 	ikm := appendL(appendL(nil, k.Encryption), k.Signature)
 	root := extract(salt[:], ikm)
 	clear(ikm)
-	defer root.Erase()
-	return expand(root, labelI2R)
+	return expander(root).Expand(labelI2R, sha256.Size)
 }
 
 // attachProof is the initiator's proof in an attach (4.6.2).
@@ -176,8 +173,8 @@ func mac(key, text []byte) []byte {
 	return h.Sum(nil)
 }
 
-// extract and expand cannot fail for these lengths: an error is one of the
-// program, such as an unapproved hash.
+// extract cannot fail for these lengths: an error is one of the program, such as
+// an unapproved hash.
 func extract(salt, ikm []byte) mslcrypto.Key {
 	k, err := hkdf.Extract(sha256.New, ikm, salt)
 	if err != nil {
@@ -186,12 +183,10 @@ func extract(salt, ikm []byte) mslcrypto.Key {
 	return k
 }
 
-func expand(secret []byte, label string) mslcrypto.Key {
-	k, err := hkdf.Expand(sha256.New, secret, label, sha256.Size)
-	if err != nil {
-		panic(err)
-	}
-	return k
+// expander is what comes from root, which it erases.
+func expander(root mslcrypto.Key) mslcrypto.Expander {
+	defer root.Erase()
+	return mslcrypto.NewExpander(root)
 }
 
 // appendL appends L(b).

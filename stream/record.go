@@ -5,8 +5,6 @@ package stream
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,6 +14,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 
 	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/protocol/mslcrypto"
 )
 
 // A sealed record (docs/protocol.md, sealed records):
@@ -109,27 +108,17 @@ func (p *protection) setSecret(secret []byte) error {
 	if len(secret) != SecretLength {
 		return fmt.Errorf("stream: secret of %d bytes, not %d", len(secret), SecretLength)
 	}
-	key, err := expand(secret, "key", p.suite.keyLength())
-	if err != nil {
-		return err
-	}
-	defer clear(key)
+	expander := mslcrypto.NewExpander(secret)
+	key := expander.Expand("key", p.suite.keyLength())
+	defer key.Erase()
 	aead, err := p.suite.aead(key)
 	if err != nil {
 		return err
 	}
-	iv, err := expand(secret, "iv", len(p.iv))
-	if err != nil {
-		return err
-	}
 	p.aead = aead
-	copy(p.iv[:], iv)
+	copy(p.iv[:], expander.Expand("iv", len(p.iv)))
 	copy(p.secret[:], secret)
 	return nil
-}
-
-func expand(secret []byte, label string, length int) ([]byte, error) {
-	return hkdf.Expand(sha256.New, secret, label, length)
 }
 
 // Seq is the number of the next record.
@@ -142,11 +131,8 @@ func (p *protection) Continue(seq uint64) { p.seq = seq }
 // Update moves to the next generation: KEY_UPDATE (channel set-up 4.7.3). The
 // old secret is erased. It fails for early data, which has one generation.
 func (p *protection) Update() error {
-	next, err := expand(p.secret[:], "update", SecretLength)
-	if err != nil {
-		return err
-	}
-	defer clear(next)
+	next := mslcrypto.NewExpander(p.secret[:]).Expand("update", SecretLength)
+	defer next.Erase()
 	return p.Switch(next)
 }
 
