@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,12 +120,9 @@ func (g *registry) forget(c *channel) {
 	delete(g.byID, c.id)
 	c.expiry.Stop()
 	c.epochs.erase()
-	for i, id := range g.closed {
-		if id == c.id {
-			g.closed = append(g.closed[:i:i], g.closed[i+1:]...)
-			break
-		}
-	}
+	i := slices.Index(g.closed, c.id)
+	copy(g.closed[1:], g.closed[:i]) // next to none, as the oldest goes first
+	g.closed = g.closed[1:]
 }
 
 // move counts an attach, and reports whether there were few enough of late.
