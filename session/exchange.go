@@ -35,8 +35,7 @@ type exchange struct {
 	session *Session
 	inband  *inband
 	ctx     context.Context // ends with the session
-	cancel  context.CancelFunc
-	turn    chan struct{} // has one element while a request is unanswered
+	turn    chan struct{}   // has one element while a request is unanswered
 
 	mu         sync.Mutex // guards all below
 	held       []*token.Held
@@ -52,8 +51,7 @@ type exchange struct {
 }
 
 func newExchange(s *Session, settings exchangeSettings, c *inband) *exchange {
-	x := &exchange{exchangeSettings: settings, session: s, inband: c, turn: make(chan struct{}, 1)}
-	x.ctx, x.cancel = context.WithCancel(context.Background())
+	x := &exchange{exchangeSettings: settings, session: s, inband: c, ctx: s.life, turn: make(chan struct{}, 1)}
 	c.init(func(request []byte) { go x.serve(request) })
 	return x
 }
@@ -77,7 +75,6 @@ func (x *exchange) issues(t *token.MasterToken, u *token.UserIDToken) {
 }
 
 func (x *exchange) stop() {
-	x.cancel()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.ended = true
