@@ -48,6 +48,14 @@ func NewReader(src io.Reader, limits Limits) *Reader {
 // not what may begin one.
 func (r *Reader) SetLimits(limits Limits) { r.limits = limits.withDefaults() }
 
+// SetSource changes where the bytes to come are read from: the same
+// connection in another way. An error of the new source that comes with no bytes
+// does not end the stream if the source says so: Record can then be called again.
+func (r *Reader) SetSource(src io.Reader) {
+	r.src = src
+	r.waiter, _ = src.(waitReader)
+}
+
 // Close returns the Reader's buffer to the pool. Records that were handed out
 // stay valid. It does not close the source.
 func (r *Reader) Close() { r.drop() }

@@ -97,6 +97,9 @@ func (c *control) HandleFrame(typ uint64, b []byte, _ *framing.Buffer) ([]byte, 
 // BatchEnd implements link.Source.
 func (c *control) BatchEnd() {}
 
+// Sparse implements link.Source.
+func (c *control) Sparse() uint64 { return 0 }
+
 // Acked implements link.Source.
 func (c *control) Acked(uint64) {}
 

@@ -111,7 +111,7 @@ func newShell(s setup) *Session {
 			if !n.isEstablished() {
 				return 0
 			}
-			return n.link.Stats().RoundTrip
+			return n.link.Stats().LeastRoundTrip
 		},
 		Window:         uint64(s.own.window),
 		MaxWindow:      uint64(max(0, s.limits.StreamWindowMax)),

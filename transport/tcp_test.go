@@ -125,6 +125,48 @@ func TestTCPWaitRead(t *testing.T) {
 	}
 }
 
+func TestTCPTryRead(t *testing.T) {
+	a, b := connect(t, "tcp://127.0.0.1:0", nil, nil)
+	r, ok := a.(interface {
+		TryReader
+		WaitReader
+	})
+	if !ok {
+		t.Skip("no TryRead on this system")
+	}
+	p := make([]byte, 8)
+	if n, err := r.TryRead(p); n != 0 || err != nil {
+		t.Fatalf("nothing was sent: %d bytes, %v", n, err)
+	}
+	b.Write([]byte("abc"))
+	if err := r.WaitRead(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.TryRead(p); string(p[:n]) != "abc" || err != nil {
+		t.Fatalf("%q, %v", p[:n], err)
+	}
+
+	// It does not wait for another goroutine's WaitRead, nor take its end away.
+	done := make(chan error)
+	go func() { done <- r.WaitRead() }()
+	if n, err := r.TryRead(p); n != 0 || err != nil {
+		t.Fatalf("beside WaitRead: %d bytes, %v", n, err)
+	}
+	b.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := r.TryRead(p); err != io.EOF {
+			t.Fatalf("at the end: %v", err)
+		}
+	}
+	a.Close()
+	if _, err := r.TryRead(p); !errors.Is(err, net.ErrClosed) {
+		t.Fatalf("after Close: %v", err)
+	}
+}
+
 func TestTCPWaitReadSeesEndAndReset(t *testing.T) {
 	for _, reset := range []bool{false, true} {
 		a, b := connect(t, "tcp://127.0.0.1:0", nil, nil)

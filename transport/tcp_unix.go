@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -21,6 +22,12 @@ type socket struct {
 	n        int
 	writeErr error
 
+	tryReadMu  sync.Mutex // guards what follows
+	tryRead    func(fd uintptr)
+	into       []byte
+	got        int
+	tryReadErr error
+
 	readMu  sync.Mutex // guards what follows
 	peek    func(fd uintptr) bool
 	first   bool
@@ -32,6 +39,7 @@ func (s *socket) init(c *net.TCPConn) (err error) {
 	s.conn = c
 	s.raw, err = c.SyscallConn()
 	s.tryWrite = s.writeOnce
+	s.tryRead = s.readOnce
 	s.peek = s.peekOnce
 	return err
 }
@@ -68,6 +76,45 @@ func (s *socket) writeOnce(fd uintptr) bool {
 			s.writeErr = err
 		}
 		return true // never wait
+	}
+}
+
+// TryRead implements [TryReader].
+func (s *socket) TryRead(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	s.tryReadMu.Lock()
+	defer s.tryReadMu.Unlock()
+	s.into, s.got, s.tryReadErr = p, 0, nil
+	err := s.raw.Control(s.tryRead) // not Read, which WaitRead may be in
+	s.into = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.tryReadErr == io.EOF:
+		return 0, io.EOF
+	case s.tryReadErr != nil:
+		return 0, s.opError("read", s.tryReadErr)
+	}
+	return s.got, nil
+}
+
+func (s *socket) readOnce(fd uintptr) {
+	for {
+		n, err := syscall.Read(int(fd), s.into)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+		case err != nil:
+			s.tryReadErr = err
+		case n == 0:
+			s.tryReadErr = io.EOF
+		default:
+			s.got = n
+		}
+		return
 	}
 }
 

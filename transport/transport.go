@@ -50,6 +50,14 @@ type TryWriter interface {
 	TryWrite(p []byte) (n int, err error)
 }
 
+// A TryReader reads without blocking.
+type TryReader interface {
+	// TryRead reads what has arrived, at most len(p) bytes; 0 and no error mean
+	// that nothing has. It may be called while WaitRead waits. Deadlines do not
+	// concern it.
+	TryRead(p []byte) (int, error)
+}
+
 // A WaitReader waits for bytes without a buffer to read them into, so that an
 // idle connection holds none.
 type WaitReader interface {

@@ -51,6 +51,11 @@ type Source interface {
 	// handled and it is about to wait: readers of bulk are woken here, once.
 	BatchEnd()
 
+	// Sparse counts the frames given of streams that send little and are
+	// answered: bulk makes way for them while there are some. Called by any
+	// goroutine.
+	Sparse() uint64
+
 	// Acked tells that all records with numbers below n are acknowledged.
 	Acked(n uint64)
 }
@@ -245,6 +250,7 @@ func (l *Link) RequestAck() {
 // Stats is what a Link has measured.
 type Stats struct {
 	RoundTrip                    time.Duration // smoothed; 0 if unknown
+	LeastRoundTrip               time.Duration // the shortest of this connection; 0 if unknown
 	Rate                         int64         // acknowledged bytes a second, the best of late; 0 if unknown
 	BytesSent, BytesReceived     int64         // of records with their headers
 	RecordsSent, RecordsReceived uint64
@@ -258,6 +264,7 @@ func (l *Link) Stats() Stats {
 	defer l.mu.Unlock()
 	return Stats{
 		RoundTrip:       l.meter.roundTrip,
+		LeastRoundTrip:  l.meter.least,
 		Rate:            l.meter.rate,
 		BytesSent:       l.bytesOut,
 		BytesReceived:   l.bytesIn,
@@ -380,7 +387,10 @@ func (l *Link) broke(err error) {
 // detach is called by the reading goroutine at its end, when the connection is
 // closed: what belongs to the connection is given back.
 func (l *Link) detach(r *framing.Reader) {
+	l.in.mu.Lock()
+	l.in.arrived, l.in.reader, l.in.failed = nil, nil, nil
 	r.Close()
+	l.in.mu.Unlock()
 	l.writeMu.Lock() // a writer fails soon, as its connection is closed
 	l.out.detach()
 	l.writeMu.Unlock()

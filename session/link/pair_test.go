@@ -39,6 +39,7 @@ type toy struct {
 	discard  bool // set before attaching
 	received int64
 	scratch  []byte
+	sparse   uint64
 	ended    error
 	handle   func(typ uint64, b []byte) ([]byte, error)
 }
@@ -78,6 +79,7 @@ func (s *toy) AppendFrames(dst []byte, room int, most frame.Class, _ uint64) ([]
 	if n := min(len(s.queue), room-frame.StreamOverhead); n > 0 && most == frame.Data {
 		dst = append(frame.AppendStreamHeader(dst, 0, n, false), s.queue[:n]...)
 		room -= n + frame.StreamOverhead
+		s.sparse++
 		s.queue = s.queue[:copy(s.queue, s.queue[n:])]
 		class = frame.Data
 		s.taken.Broadcast()
@@ -127,6 +129,13 @@ func (s *toy) HandleFrame(typ uint64, b []byte, _ *framing.Buffer) ([]byte, erro
 }
 
 func (s *toy) BatchEnd() {}
+
+// Sparse counts the small Writes that were given.
+func (s *toy) Sparse() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sparse
+}
 
 func (s *toy) Acked(n uint64) {
 	s.mu.Lock()
@@ -210,8 +219,9 @@ func (empty) AppendFrames(dst []byte, _ int, _ frame.Class, _ uint64) ([]byte, f
 func (empty) HandleFrame(uint64, []byte, *framing.Buffer) ([]byte, error) {
 	return nil, frame.Violation(frame.CodeProtocol, "no frame of this kind is expected")
 }
-func (empty) BatchEnd()    {}
-func (empty) Acked(uint64) {}
+func (empty) BatchEnd()      {}
+func (empty) Sparse() uint64 { return 0 }
+func (empty) Acked(uint64)   {}
 
 func keys(t testing.TB, of byte) (*stream.Sealer, *stream.Opener) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/session/frame"
@@ -16,8 +17,14 @@ const (
 	maxUnhandled        = 256 << 10 // bytes of records until BatchEnd is called at the latest
 )
 
-// input is what only the reading goroutine touches.
+// input is what reading works with.
 type input struct {
+	mu sync.Mutex // held by the reading goroutine while it does not wait, or by a poller
+
+	arrived *arrived        // nil: reading blocks, and nobody polls
+	reader  *framing.Reader // of arrived
+	failed  error           // a poller's error, on which the reading goroutine ends
+
 	opened    bool // a record was
 	unhandled int  // bytes of records since BatchEnd
 	asked     bool // one of them asks for an ACK
@@ -38,33 +45,50 @@ func (l *Link) read(r *framing.Reader, skip uint64) {
 		l.broke(l.lost(err))
 		return
 	}
-	for {
-		early, err := l.earlyNext(r)
+	l.in.mu.Lock()
+	defer l.in.mu.Unlock()
+	for shared := false; ; {
+		if l.in.early.past && !shared {
+			shared = true
+			l.shareReading(r)
+		}
+		err := l.readRecord(r)
+		if err == errNothing {
+			err = l.awaitMore()
+		}
 		if err != nil {
+			l.in.reader = nil
 			l.broke(l.lost(err))
 			return
-		}
-		limit, opener := l.cfg.OwnMaxRecord, l.cfg.Opener
-		if early {
-			limit, opener = MaxEarlyRecord, l.cfg.Early
-		}
-		record, err := r.Record(limit + stream.TagLength)
-		if err != nil {
-			l.broke(l.lost(err))
-			return
-		}
-		err = l.handleRecord(record, opener)
-		size := len(record.B)
-		record.Release()
-		if err != nil {
-			l.broke(&LostError{err})
-			return
-		}
-		l.in.unhandled += size
-		if !r.HasRecord() || l.in.unhandled >= maxUnhandled {
-			l.batchEnd()
 		}
 	}
+}
+
+// readRecord handles the next record.
+func (l *Link) readRecord(r *framing.Reader) error {
+	early, err := l.earlyNext(r)
+	if err != nil {
+		return err
+	}
+	limit, opener := l.cfg.OwnMaxRecord, l.cfg.Opener
+	if early {
+		limit, opener = MaxEarlyRecord, l.cfg.Early
+	}
+	record, err := r.Record(limit + stream.TagLength)
+	if err != nil {
+		return err
+	}
+	err = l.handleRecord(record, opener)
+	size := len(record.B)
+	record.Release()
+	if err != nil {
+		return err
+	}
+	l.in.unhandled += size
+	if !r.HasRecord() || l.in.unhandled >= maxUnhandled {
+		l.batchEnd()
+	}
+	return nil
 }
 
 // lost makes the error of a connection that gives no more records. A unit that

@@ -9,6 +9,7 @@ import (
 const (
 	ackDelay      = 10 * time.Millisecond // an ACK waits this long for company
 	pingInterval  = time.Second           // of round-trip samples while sending
+	firstPing     = 64 << 10              // bytes that make the first one worth while
 	idleInitiator = 25 * time.Second      // without a byte: PING
 	idleResponder = 30 * time.Second
 	minUnacked    = 5 * time.Second  // PING when an ACK is due this long, or four round trips
@@ -33,6 +34,7 @@ func (l *Link) now() instant { return time.Since(l.born) }
 // from acknowledged bytes (channel set-up 4.12.4).
 type meter struct {
 	roundTrip time.Duration // smoothed; 0: unknown
+	least     time.Duration // the shortest of this connection: without what waits in queues
 
 	pingSeq uint64  // the newest PING
 	pingAt  instant // when it left
@@ -50,10 +52,19 @@ func (m *meter) pong(now instant) {
 	m.pingOut = false
 	rtt := max(now-m.pingAt, 1)
 	if m.roundTrip == 0 {
-		m.roundTrip = rtt
+		m.roundTrip, m.least = rtt, rtt
 		return
 	}
+	m.least = min(m.least, rtt)
 	m.roundTrip += (rtt - m.roundTrip) / 8
+}
+
+// due says that it is time for a PING. bytes have gone either way.
+func (m *meter) due(now instant, bytes int64) bool {
+	if m.roundTrip == 0 && bytes >= firstPing {
+		return true
+	}
+	return now-m.pingAt >= pingInterval
 }
 
 // begin starts a sample when the first bytes after a pause leave.

@@ -43,6 +43,10 @@ type output struct {
 	lastAt  instant
 	data    bool // in the batch being formed
 
+	sparseSeen uint64  // the count of small messages at the last look
+	sparseAt   instant // when there was a new one; 0: never
+	yieldAt    instant // when the processor is yielded again at the earliest
+
 	resend, resendEnd uint64          // numbers of kept records to be sent again; none if equal
 	lent              *framing.Buffer // what pending lies in, if it is sent again
 
@@ -141,6 +145,7 @@ func (l *Link) send(batches int) bool {
 		if ending {
 			l.finish()
 		}
+		l.makeWay()
 	}
 }
 
@@ -185,8 +190,12 @@ func (l *Link) formBatch() bool {
 	if l.formResend(limit) {
 		return true
 	}
-	for l.formRecord(limit-len(o.pending), now) {
-		if limit-len(o.pending) < smallestBuffer {
+	most := l.cfg.MaxRecord
+	if o.besideSparse(now) {
+		limit, most = min(limit, sparseBatch), min(most, sparseRecord)
+	}
+	for l.formRecord(limit-len(o.pending), most, now) {
+		if l.noteSparse(now) || limit-len(o.pending) < smallestBuffer {
 			break
 		}
 	}
@@ -275,22 +284,23 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 		return p, false
 	}
 	if !l.meter.pingOut {
-		p.ping = p.ping || l.kept.others > othersPing || p.most > frame.Control && now-l.meter.pingAt >= pingInterval
+		p.ping = p.ping || l.kept.others > othersPing || p.most > frame.None && l.meter.due(now, l.bytesIn+l.bytesOut)
 	}
 	p.first = now-l.sentAt >= idleTime
 	return p, true
 }
 
 // formRecord forms and seals one record of at most limit bytes, if limit
-// leaves room for one, and adds it to what is pending.
-func (l *Link) formRecord(limit int, now instant) bool {
+// leaves room for one, with a plaintext of at most most bytes unless a frame needs
+// more, and adds it to what is pending.
+func (l *Link) formRecord(limit, most int, now instant) bool {
 	o := &l.out
 	waiting := l.waiting()
 	p, ok := l.plan(now, waiting)
 	if !ok {
 		return false
 	}
-	room := min(l.cfg.MaxRecord, max(limit, smallestBuffer)-stream.RecordOverhead)
+	room := min(most, max(limit, smallestBuffer)-stream.RecordOverhead)
 	if p.first {
 		room = min(room, recordAfterIdle)
 	}

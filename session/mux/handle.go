@@ -172,6 +172,7 @@ func (m *Mux) receive(f *frame.Stream, buf *framing.Buffer) (woke bool, err erro
 		return false, err
 	}
 	h := &s.recv
+	s.send.said = 0
 	h.window.receive(len(f.Data))
 	m.window.receive(len(f.Data))
 	if f.Fin {

@@ -108,6 +108,7 @@ type Mux struct {
 	config  Config
 	start   time.Time
 	waiting atomic.Uint32 // frame.Class
+	sparse  atomic.Uint64 // frames of sparse streams that were appended
 	done    chan struct{} // closed by Fail
 
 	mu      sync.Mutex

@@ -3,6 +3,7 @@ package mux
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"testing"
@@ -170,6 +171,31 @@ func TestSparseDoNotStarveBulk(t *testing.T) {
 	}
 	if n := big.Info().Sent; n < 50*testRecord/4 {
 		t.Errorf("bulk sent %d of %d", n, 50*testRecord)
+	}
+}
+
+// Sparse counts what is asked and answered, not a stream of small writes.
+func TestSparseCounts(t *testing.T) {
+	w := manual(Config{}, Config{})
+	a, b := w.open(t, nil)
+	for i := range uint64(10) {
+		a.Write(make([]byte, 128))
+		w.settle(t)
+		io.ReadFull(b, make([]byte, 128))
+		b.Write(make([]byte, 1024))
+		w.settle(t)
+		io.ReadFull(a, make([]byte, 1024))
+		if x, y := w.a.Sparse(), w.b.Sparse(); x != i+1 || y != i+1 {
+			t.Fatalf("after %d questions and answers: %d and %d", i+1, x, y)
+		}
+	}
+	before := w.a.Sparse()
+	for range 100 {
+		a.Write(make([]byte, 1024))
+		w.settle(t)
+	}
+	if n := w.a.Sparse() - before; n != sparse/1024 {
+		t.Errorf("%d of 100 writes without an answer count", n)
 	}
 }
 

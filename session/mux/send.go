@@ -70,6 +70,7 @@ type sendHalf struct {
 	direct []byte // rest of the slice of a large Write, behind the queue
 
 	sent  uint64 // bytes that have left
+	said  int    // of them since something came
 	limit uint64 // the peer's MAX_STREAM_DATA
 	last  uint64 // record in which the newest bytes or FIN left
 

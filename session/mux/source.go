@@ -143,6 +143,10 @@ func (m *Mux) unlockAfterRead() {
 // Waiting returns the highest class of what waits; lower ones may wait too.
 func (m *Mux) Waiting() frame.Class { return frame.Class(m.waiting.Load()) }
 
+// Sparse counts the frames of streams that have sent little since something came
+// on them: which are asked and answered.
+func (m *Mux) Sparse() uint64 { return m.sparse.Load() }
+
 // AppendFrames appends whole frames, at most room bytes, to dst, for record
 // number seq. Frames above the class most are left waiting. It returns the class
 // of what it appended. One goroutine at a time.
@@ -325,6 +329,9 @@ func (m *Mux) appendStream(dst []byte, end int, s *Stream, most int, seq uint64)
 	} else {
 		dst = frame.AppendStreamHeader(dst, s.id, n, fin)
 		dst = h.take(dst, n)
+	}
+	if h.said += n; h.said <= sparse {
+		m.sparse.Add(1)
 	}
 	m.sent += uint64(n)
 	h.bucket.take(n)

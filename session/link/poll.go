@@ -1,0 +1,90 @@
+package link
+
+import (
+	"errors"
+	"time"
+
+	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/transport"
+)
+
+// errNothing means that nothing more has arrived. The reading that it ends can go on.
+var errNothing = errors.New("nothing has arrived")
+
+// arrived reads what has arrived at a connection, without blocking.
+type arrived struct {
+	conn interface {
+		transport.TryReader
+		transport.WaitReader
+	}
+	drained bool // the last read took all there was
+}
+
+func (a *arrived) Read(p []byte) (int, error) {
+	if a.drained {
+		return 0, errNothing
+	}
+	n, err := a.conn.TryRead(p)
+	a.drained = n < len(p)
+	if n == 0 && err == nil {
+		err = errNothing
+	}
+	return n, err
+}
+
+// shareReading lets others poll from now on, if the connection can be read
+// without blocking. Called by the reading goroutine between records.
+func (l *Link) shareReading(r *framing.Reader) {
+	l.mu.Lock()
+	conn := l.conn
+	l.mu.Unlock()
+	c, ok := conn.(interface {
+		transport.TryReader
+		transport.WaitReader
+	})
+	if !ok {
+		return
+	}
+	l.in.arrived = &arrived{conn: c}
+	l.in.reader = r
+	r.SetSource(l.in.arrived)
+}
+
+// awaitMore waits until something has arrived. Others may poll meanwhile.
+func (l *Link) awaitMore() error {
+	in := &l.in
+	in.mu.Unlock()
+	err := in.arrived.conn.WaitRead()
+	in.mu.Lock()
+	in.arrived.drained = false
+	if in.failed != nil {
+		err = in.failed
+	}
+	return err
+}
+
+// poll handles the records that have arrived, if nobody does. The writer of
+// bulk calls it between batches while small messages travel beside them: an
+// answer need not wait until the reading goroutine's thread has a processor.
+func (l *Link) poll() {
+	in := &l.in
+	if !in.mu.TryLock() {
+		return
+	}
+	defer in.mu.Unlock()
+	if in.reader == nil || in.failed != nil {
+		return
+	}
+	in.arrived.drained = false
+	for {
+		err := l.readRecord(in.reader)
+		if err == nil {
+			continue
+		}
+		if err != errNothing {
+			in.failed = err
+			_ = in.arrived.conn.(transport.Conn).SetReadDeadline(time.Unix(1, 0)) // wakes the reading goroutine
+		}
+		return
+	}
+}

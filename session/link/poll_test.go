@@ -1,0 +1,200 @@
+package link
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/mslgo/msl/framing"
+	"github.com/mslgo/msl/stream"
+	"github.com/mslgo/msl/transport"
+)
+
+// deaf is a connection whose reading goroutine is never told that something has
+// arrived, only that its deadline has.
+type deaf struct {
+	transport.Conn
+	transport.TryReader
+	deadline chan struct{}
+	expire   func()
+}
+
+func newDeaf(t *testing.T, c transport.Conn) *deaf {
+	try, ok := c.(transport.TryReader)
+	if !ok {
+		t.Skip("no TryRead on this system")
+	}
+	d := &deaf{Conn: c, TryReader: try, deadline: make(chan struct{})}
+	d.expire = sync.OnceFunc(func() { close(d.deadline) })
+	return d
+}
+
+func (d *deaf) WaitRead() error {
+	<-d.deadline
+	return os.ErrDeadlineExceeded
+}
+
+func (d *deaf) SetReadDeadline(time.Time) error { d.expire(); return nil }
+func (d *deaf) SetDeadline(time.Time) error     { d.expire(); return nil }
+func (d *deaf) Close() error                    { d.expire(); return d.Conn.Close() }
+
+// deafPair is a channel whose second side has opened a record and is deaf now.
+func deafPair(t *testing.T) (a, b *side) {
+	ca, cb := loopback(t)
+	a, b = pair(t, ca, newDeaf(t, cb), nil)
+	a.attach(t)
+	if err := b.Attach(b.conn, framing.NewReader(cb, framing.Limits{}), nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		a.Abort(ErrClosed)
+		b.Abort(ErrClosed)
+		<-a.Done()
+		<-b.Done()
+	})
+	waitFor(t, func() bool { return b.Stats().RecordsReceived > 0 })
+	return a, b
+}
+
+func waitFor(t *testing.T, ready func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ready(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+func TestPollTakesWhatHasArrived(t *testing.T) {
+	a, b := deafPair(t)
+	a.toy.Write([]byte("one"))
+	waitFor(t, func() bool { b.poll(); return string(b.toy.bytes()) == "one" })
+	b.poll() // nothing there: it does not wait
+	a.toy.Write([]byte("two"))
+	waitFor(t, func() bool { b.poll(); return string(b.toy.bytes()) == "onetwo" })
+}
+
+func TestPollEndsReading(t *testing.T) {
+	a, b := deafPair(t)
+	if _, err := a.conn.Write([]byte{0x10, 0, 0, 17, 16: 0, 20: 0}); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		b.poll()
+		select {
+		case <-b.Done():
+			return true
+		default:
+			return false
+		}
+	})
+	if err := b.Err(); !errors.Is(err, stream.ErrRecord) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// offered notes the sizes of batches.
+type offered struct {
+	transport.Conn
+	mu    sync.Mutex
+	sizes []int
+}
+
+func (o *offered) TryWrite(p []byte) (int, error) {
+	o.mu.Lock()
+	o.sizes = append(o.sizes, len(p))
+	o.mu.Unlock()
+	return o.Conn.(transport.TryWriter).TryWrite(p)
+}
+
+func (o *offered) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	o.sizes = append(o.sizes, len(p))
+	o.mu.Unlock()
+	return o.Conn.Write(p)
+}
+
+func (o *offered) largest() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := 0
+	for _, s := range o.sizes {
+		n = max(n, s)
+	}
+	o.sizes = nil
+	return n
+}
+
+func TestBulkMakesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, cb := transport.Pipe()
+		o := &offered{Conn: ca}
+		a, b := pair(t, o, cb, func(_ bool, c *Config) { c.Durable = time.Minute })
+		a.attach(t)
+		b.attach(t)
+		defer stop(t, a, b)
+		time.Sleep(2 * idleTime)
+		bulk := func() int {
+			a.mu.Lock()
+			a.meter.rate = 1 << 30
+			a.sentAt = a.now()
+			a.mu.Unlock()
+			o.largest()
+			a.toy.Write(make([]byte, 1<<20))
+			synctest.Wait()
+			return o.largest()
+		}
+		if n := bulk(); n < maxBatch/2 {
+			t.Errorf("bulk alone goes in batches of at most %d bytes", n)
+		}
+		a.toy.Write([]byte("small"))
+		synctest.Wait()
+		if n := bulk(); n > sparseBatch+stream.RecordOverhead {
+			t.Errorf("beside small messages a batch has %d bytes", n)
+		}
+		time.Sleep(sparseTime)
+		if n := bulk(); n < maxBatch/2 {
+			t.Errorf("after small messages bulk goes in batches of at most %d bytes", n)
+		}
+		if n := len(b.toy.bytes()); n != 3<<20+5 {
+			t.Errorf("%d bytes came", n)
+		}
+	})
+}
+
+// A batch ends with the record that holds a small message.
+func TestBatchEndsWithSmallMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca, cb := transport.Pipe()
+		a, b := pair(t, ca, cb, nil)
+		a.attach(t)
+		b.attach(t)
+		defer stop(t, a, b)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		a.mu.Lock()
+		a.meter.rate = 1 << 30
+		a.sentAt = a.now()
+		a.mu.Unlock()
+		a.writeMu.Lock()
+		defer func() { a.writeMu.Unlock(); a.Wake() }()
+		a.toy.mu.Lock()
+		a.toy.queue, a.toy.data = []byte("small"), make([]byte, 1<<20)
+		a.toy.mu.Unlock()
+		if !a.formBatch() {
+			t.Fatal("no batch")
+		}
+		if n := len(a.out.pending); n > a.cfg.MaxRecord+stream.RecordOverhead {
+			t.Errorf("the batch goes on for %d bytes", n)
+		}
+		a.toy.mu.Lock()
+		defer a.toy.mu.Unlock()
+		if len(a.toy.queue) > 0 {
+			t.Error("the small message is not in it")
+		}
+	})
+}
