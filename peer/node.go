@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/observe"
@@ -32,6 +33,9 @@ type Node struct {
 	// Admit is asked about every peer that reached us, besides Trust. With
 	// neither, nobody is admitted.
 	Admit func(ctx context.Context, info Info) error
+	// Recheck is how often both are asked again about a peer whose session
+	// stands; see [session.Responder]. Default an hour, negative: never.
+	Recheck time.Duration
 
 	// Session is called, in a goroutine of its own, with each session that a
 	// peer opened. The session is closed when it returns. Required for serving.
@@ -56,6 +60,11 @@ type Node struct {
 	// Limits of the sessions, Algorithms that may be used.
 	Limits     session.Limits
 	Algorithms session.Algorithms
+	// Retained is how many bytes may be kept for all sessions that peers opened
+	// until they are acknowledged, and Moves how often in 10 seconds such a session
+	// may get another connection; see [session.Responder]. Default 1 GiB, and 10.
+	Retained int64
+	Moves    int
 
 	// OnState is told when a session that we dialled loses its connection, gets
 	// another, or ends. It must not wait for the session. Nil: nobody is.
@@ -183,11 +192,14 @@ func (n *Node) init() {
 			Handler:    n.Handler,
 			node:       n,
 			Admit:      n.admit,
+			Recheck:    n.Recheck,
 			Session:    n.Session,
 			Transports: n.Transports,
 			TLS:        n.TLS,
 			Limits:     n.Limits,
 			Algorithms: n.Algorithms,
+			Retained:   n.Retained,
+			Moves:      n.Moves,
 			Log:        n.Log,
 			Observe:    n.Observe,
 			KeyLog:     n.KeyLog,
