@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -198,5 +199,6 @@ func again(ctx context.Context, retry time.Duration, attempt func(ctx context.Co
 // final reports whether trying again cannot help.
 func final(err error) bool {
 	return errors.As(err, new(*wire.Refusal)) || errors.As(err, new(*screenError)) ||
-		errors.Is(err, errUsage) || errors.Is(err, session.ErrUntrusted) || errors.Is(err, session.ErrAuth)
+		errors.Is(err, errUsage) || errors.Is(err, session.ErrUntrusted) || errors.Is(err, session.ErrAuth) ||
+		errors.As(err, new(*tls.CertificateVerificationError))
 }
