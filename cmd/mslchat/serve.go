@@ -45,7 +45,7 @@ func (c *serveCommand) Run(ctx context.Context, a *app) error {
 	for _, l := range s.listeners {
 		fmt.Fprintln(a.out, "listening on", l.URL())
 	}
-	a.say("this hub is %s", a.home.identity)
+	a.say("this hub is %s", s.server.Identity)
 	return s.run(ctx)
 }
 
@@ -59,12 +59,15 @@ type server struct {
 // serve opens a hub and its listeners; run begins to serve.
 func (a *app) serve(ctx context.Context, data string, certificate *tls.Config, urls ...string) (*server, error) {
 	s := &server{}
-	var err error
+	identity, err := a.home.hub()
+	if err != nil {
+		return nil, err
+	}
 	if s.hub, err = hubs.Open(data, nil); err != nil {
 		return nil, err
 	}
 	s.server = &peer.Server{
-		Identity: a.home.identity,
+		Identity: identity,
 		Service:  wire.Service,
 		TLS:      certificate,
 		Session:  func(ctx context.Context, c *session.Session) { s.hub.Serve(ctx, channel{c}) },
