@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,9 +10,11 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/observe"
+	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
 	"github.com/mslgo/msl/protocol/userauth"
 	"github.com/mslgo/msl/session"
@@ -21,9 +24,9 @@ import (
 )
 
 // A Node is one of two equals: it dials and answers, and both ends prove their
-// keys. Its name is its own fingerprint.
+// keys. Its name is its own fingerprint, or with a Network the identity there.
 type Node struct {
-	// Identity is who we are. Required.
+	// Identity is who we are. Required, unless there is a Network.
 	Identity *Identity
 
 	// Trust says which peers may reach us: those it knows by their
@@ -32,15 +35,24 @@ type Node struct {
 	// Admit is asked about every peer that reached us, besides Trust. With
 	// neither, nobody is admitted.
 	Admit func(ctx context.Context, info Info) error
+	// Recheck is how often both are asked again about a peer whose session
+	// stands; see [session.Responder]. Default an hour, negative: never.
+	Recheck time.Duration
 
 	// Session is called, in a goroutine of its own, with each session that a
-	// peer opened. The session is closed when it returns. Required for serving.
+	// peer opened. The session is closed when it returns. Nil: there is a
+	// Handler, and sessions are closed at once.
 	Session func(ctx context.Context, s *session.Session)
 
 	// Handler answers requests of classic MSL. Nil: there are sessions only.
 	Handler Handler
 	// UserAuth has the schemes of users' credentials that are accepted.
 	UserAuth userauth.Schemes
+	// Network is all that MSL can be told about a party, in place of Identity and
+	// UserAuth. Peers are then named by their identities, of the scheme of its
+	// Self. TokenKeys and Issuer are put into a copy where it has none. Nil: made
+	// of those two.
+	Network *message.Network
 
 	// Tokens keeps what peers give us. Nil: in memory.
 	Tokens token.Holders
@@ -56,6 +68,11 @@ type Node struct {
 	// Limits of the sessions, Algorithms that may be used.
 	Limits     session.Limits
 	Algorithms session.Algorithms
+	// Retained is how many bytes may be kept for all sessions that peers opened
+	// until they are acknowledged, and Moves how often in 10 seconds such a session
+	// may get another connection; see [session.Responder]. Default 1 GiB, and 10.
+	Retained int64
+	Moves    int
 
 	// OnState is told when a session that we dialled loses its connection, gets
 	// another, or ends. It must not wait for the session. Nil: nobody is.
@@ -103,11 +120,13 @@ func (n *Node) NewSession(ctx context.Context, fingerprint string, conn net.Conn
 }
 
 func (n *Node) initiator(fingerprint string) (*session.Initiator, error) {
-	net, err := network(n.Identity, nil)
+	net, err := n.network()
 	if err != nil {
 		return nil, err
 	}
-	p, err := n.party(entity(fingerprint))
+	net.TokenKeys, net.Issuer = nil, nil // the other one's tokens are opaque
+	to := token.Entity{Scheme: net.Self.Scheme(), Identity: fingerprint}
+	p, err := n.party(to)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +134,7 @@ func (n *Node) initiator(fingerprint string) (*session.Initiator, error) {
 		Network:    net,
 		Holder:     n.tokens.Holder(fingerprint),
 		To:         fingerprint,
-		Trust:      session.Known(entity(fingerprint)),
+		Trust:      session.Known(to),
 		Limits:     n.Limits,
 		Algorithms: n.Algorithms,
 		OnState:    n.OnState,
@@ -169,33 +188,61 @@ func (n *Node) init() {
 		if n.tokens = n.Tokens; n.tokens == nil {
 			n.tokens = store.NewMemory()
 		}
-		keys, issuer := n.TokenKeys, n.Issuer
+		network, err := n.network()
+		if err != nil {
+			network = &message.Network{}
+		}
+		keys, issuer := cmp.Or(network.TokenKeys, n.TokenKeys), network.Issuer
 		if keys == nil {
 			keys = NewTokenKeys()
+		}
+		if issuer == nil {
+			issuer = n.Issuer
 		}
 		if issuer == nil {
 			issuer = store.NewMemoryIssuer()
 		}
 		n.server = &Server{
-			Identity:   n.Identity,
 			TokenKeys:  keys,
 			Issuer:     issuer,
 			Handler:    n.Handler,
 			node:       n,
 			Admit:      n.admit,
+			Recheck:    n.Recheck,
 			Session:    n.Session,
 			Transports: n.Transports,
 			TLS:        n.TLS,
 			Limits:     n.Limits,
 			Algorithms: n.Algorithms,
+			Retained:   n.Retained,
+			Moves:      n.Moves,
 			Log:        n.Log,
 			Observe:    n.Observe,
 			KeyLog:     n.KeyLog,
 		}
-		if n.Identity != nil {
-			n.server.names = []string{n.Identity.Fingerprint()}
+		if err == nil { // else the server says what is missing, too
+			n.server.Network, n.server.names = network, []string{network.Self.Identity()}
+		}
+		if n.Session == nil && n.Handler != nil {
+			n.server.Session = func(context.Context, *session.Session) {}
 		}
 	})
+}
+
+// network is who we are, in a copy of its own.
+func (n *Node) network() (*message.Network, error) {
+	if n.Network == nil {
+		net, err := network(n.Identity, nil)
+		if err == nil {
+			net.UserAuth = n.UserAuth
+		}
+		return net, err
+	}
+	if n.Network.Self == nil {
+		return nil, errors.New("peer: Self is missing in the Network of a Node")
+	}
+	net := *n.Network
+	return &net, nil
 }
 
 // errStranger is for our own log; peers learn only that they are refused.

@@ -47,8 +47,9 @@ func TestClientAndServer(t *testing.T) {
 				if info.Resumed != resumed || info.Entity.Identity != server.Identity.Fingerprint() || info.Transport != url {
 					t.Errorf("info: %+v, want resumed %v", info, resumed)
 				}
-				if err := s.Close(); err != nil {
-					t.Errorf("Close: %v", err)
+				begun := time.Now()
+				if err := s.Close(); err != nil { // after 6 s: nobody was quicker
+					t.Errorf("Close, after %v: %v", time.Since(begun), err)
 				}
 			}
 		})

@@ -269,7 +269,11 @@ func (c *Client) party(ctx context.Context) (*classic.Party, error) {
 // its own on which both sides' messages go; see [Client.Do]. Closing the
 // answer's body waits until the request's body has been sent.
 func (n *Node) Do(ctx context.Context, fingerprint, url string, r *Request) (*Response, error) {
-	p, err := n.party(entity(fingerprint))
+	net, err := n.network()
+	var p *classic.Party
+	if err == nil {
+		p, err = n.party(token.Entity{Scheme: net.Self.Scheme(), Identity: fingerprint})
+	}
 	if err != nil {
 		r.close()
 		return nil, err
@@ -326,12 +330,11 @@ func (n *Node) party(e token.Entity) (*classic.Party, error) {
 // peerNetwork is what the node is in classic MSL: it issues tokens to its peers,
 // and they to it.
 func (n *Node) peerNetwork() (*message.Network, error) {
-	network, err := network(n.Identity, nil)
+	network, err := n.network()
 	if err != nil {
 		return nil, err
 	}
 	network.PeerToPeer = true
-	network.TokenKeys, network.Issuer, network.Service = n.server.TokenKeys, n.server.Issuer, n.Identity.Fingerprint()
-	network.UserAuth = n.UserAuth
+	network.TokenKeys, network.Issuer, network.Service = n.server.TokenKeys, n.server.Issuer, network.Self.Identity()
 	return network, nil
 }

@@ -11,6 +11,12 @@ import (
 
 	"github.com/mslgo/msl/mslerr"
 	"github.com/mslgo/msl/peer"
+	"github.com/mslgo/msl/protocol/compress"
+	"github.com/mslgo/msl/protocol/entityauth"
+	"github.com/mslgo/msl/protocol/keyx"
+	"github.com/mslgo/msl/protocol/message"
+	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/session"
 )
 
 // classicServer answers requests and sessions on one port.
@@ -201,5 +207,64 @@ func TestNodesDo(t *testing.T) {
 	eve := &peer.Node{Identity: identity(t)}
 	if _, err := eve.Do(t.Context(), b.Fingerprint(), l.URL(), &peer.Request{}); !errors.Is(err, mslerr.EntityDataReauth) {
 		t.Errorf("a stranger: %v", err)
+	}
+}
+
+// A Network names peers as it likes, and is enough for a node that answers
+// requests only.
+func TestNodesOfANetwork(t *testing.T) {
+	psk := pskScheme(make([]byte, 16), make([]byte, 32), "left", "right")
+	network := func(self string) *message.Network {
+		return &message.Network{
+			Self: entityauth.NewPSKData(self), EntityAuth: entityauth.Schemes{psk},
+			KeyExchange: keyx.Schemes{keyx.HPKE{}}, Compression: []compress.Algorithm{compress.GZIP},
+		}
+	}
+	serving := func(session func(context.Context, *session.Session)) string {
+		node := &peer.Node{
+			Network: network("right"), Session: session,
+			Admit: func(_ context.Context, info peer.Info) error {
+				if want := (token.Entity{Scheme: "PSK", Identity: "left"}); info.Entity != want {
+					t.Errorf("asked by %v", info.Entity)
+				}
+				return nil
+			},
+			Handler: func(w peer.ResponseWriter, r *peer.ServerRequest) { io.Copy(w, r.Body) },
+		}
+		l, err := node.Listen(t.Context(), "tcp://127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- node.Serve(context.Background(), l) }()
+		t.Cleanup(func() { node.Close(); <-served })
+		return l.URL()
+	}
+	left := &peer.Node{Network: network("left")}
+	both := serving(echo)
+	for url, left := range map[string]*peer.Node{both: left, serving(nil): {Network: network("left")}} {
+		answer, err := left.Do(t.Context(), "right", url, &peer.Request{Body: strings.NewReader("hello")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(answer.Body); err != nil || string(got) != "hello" {
+			t.Errorf("%q, %v", got, err)
+		}
+		answer.Body.Close()
+	}
+	s, err := left.Dial(t.Context(), "right", both)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	roundTrip(t, s, "hello")
+	if _, err := left.Dial(t.Context(), "nobody", both); err == nil {
+		t.Error("somebody else answered")
+	}
+	if _, err := (&peer.Node{Network: &message.Network{}}).Dial(t.Context(), "right", both); err == nil {
+		t.Error("dialled as nobody")
+	}
+	if err := (&peer.Node{Network: &message.Network{}, Handler: func(peer.ResponseWriter, *peer.ServerRequest) {}}).ListenAndServe(t.Context(), "tcp://127.0.0.1:0"); err == nil {
+		t.Error("served as nobody")
 	}
 }

@@ -54,9 +54,12 @@ type Server struct {
 	Network *message.Network
 
 	// Admit is asked about everybody who has authenticated, before the answer
-	// is written; an error refuses. Nil admits everybody: then whoever has a
-	// key, has access.
+	// is written, and again as Recheck says; an error refuses. Nil admits
+	// everybody: then whoever has a key, has access.
 	Admit func(ctx context.Context, info Info) error
+	// Recheck is how often it is asked whether a session that stands may go on;
+	// see [session.Responder]. Default an hour, negative: never.
+	Recheck time.Duration
 
 	// Session is called, in a goroutine of its own, with each session. The
 	// session is closed when it returns. ctx ends when the server is closed
@@ -89,6 +92,11 @@ type Server struct {
 	// Limits of the sessions, Algorithms that may be used.
 	Limits     session.Limits
 	Algorithms session.Algorithms
+	// Retained is how many bytes may be kept for all sessions until they are
+	// acknowledged, and Moves how often in 10 seconds a session may get another
+	// connection; see [session.Responder]. Default 1 GiB, and 10.
+	Retained int64
+	Moves    int
 
 	// AcceptEarly takes the early data of [Client.DialEarly], once in the whole
 	// service as its Issuer says, and without forward secrecy. By default it is
@@ -235,8 +243,11 @@ func (s *Server) init() (err error) {
 			Network:     n,
 			Names:       names,
 			Admit:       s.Admit,
+			Recheck:     s.Recheck,
 			Limits:      s.Limits,
 			Algorithms:  s.Algorithms,
+			Retained:    s.Retained,
+			Moves:       s.Moves,
 			AcceptEarly: s.AcceptEarly,
 			Log:         s.Log,
 			Observe:     s.Observe,

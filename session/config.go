@@ -14,6 +14,7 @@ import (
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
 	"github.com/mslgo/msl/session/classic"
+	"github.com/mslgo/msl/session/internal/recent"
 	"github.com/mslgo/msl/transport"
 )
 
@@ -199,7 +200,7 @@ type Responder struct {
 
 	mu          sync.Mutex
 	unconfirmed int
-	seen        replays
+	seen        recent.Set[contact] // first contacts: a repeated one costs no key exchange (W-02)
 }
 
 func (r *Responder) timeout() time.Duration {
@@ -236,40 +237,12 @@ func (r *Responder) end() {
 func (r *Responder) first(e token.Entity, id int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.seen.add(contact{e, id})
-}
-
-// replays remembers first contacts, the oldest out: those that an attacker
-// repeats cost a look-up instead of a key exchange (W-02).
-type replays struct {
-	known map[contact]bool
-	ring  []contact
-	next  int
+	return r.seen.Add(contact{e, id})
 }
 
 type contact struct {
 	entity token.Entity
 	id     int64
-}
-
-const maxReplays = 4096
-
-func (s *replays) add(c contact) bool {
-	if s.known[c] {
-		return false
-	}
-	if s.known == nil {
-		s.known = make(map[contact]bool)
-	}
-	if len(s.ring) < maxReplays {
-		s.ring = append(s.ring, c)
-	} else {
-		delete(s.known, s.ring[s.next])
-		s.ring[s.next] = c
-		s.next = (s.next + 1) % maxReplays
-	}
-	s.known[c] = true
-	return true
 }
 
 // Limits is what one side of a session allows the other at first and keeps for

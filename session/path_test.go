@@ -253,19 +253,3 @@ func TestHeaderFlood(t *testing.T) {
 		}
 	})
 }
-
-func TestReplaysAreBounded(t *testing.T) {
-	var r replays
-	e := newEntity(1).name()
-	for i := range int64(3 * maxReplays) {
-		if !r.add(contact{e, i}) {
-			t.Fatalf("%d is new", i)
-		}
-		if r.add(contact{e, i}) {
-			t.Fatalf("%d is not new", i)
-		}
-	}
-	if len(r.known) != maxReplays || len(r.ring) != maxReplays {
-		t.Errorf("%d known, %d in the ring", len(r.known), len(r.ring))
-	}
-}

@@ -130,7 +130,7 @@ func (a *app) call(ctx context.Context, url, fingerprint string, wait time.Durat
 	if _, err := addressOf(url); err != nil {
 		return err
 	}
-	node := &peer.Node{Identity: a.home.identity}
+	node := &peer.Node{Identity: a.home.identity, TLS: a.tls}
 	deadline := time.Now().Add(wait)
 	for {
 		s, err := dialNode(ctx, node, fingerprint, url)

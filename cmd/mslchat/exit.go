@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"syscall"
@@ -41,6 +42,7 @@ func (a *app) exit(ctx context.Context, err error) int {
 	}
 	var refusal *wire.Refusal
 	var header *message.ErrorHeader
+	var certificate *tls.CertificateVerificationError
 	code := exitFailed
 	switch {
 	case ctx.Err() != nil:
@@ -48,7 +50,7 @@ func (a *app) exit(ctx context.Context, err error) int {
 		return exitInterrupted
 	case errors.Is(err, errUsage):
 		code = exitUsage
-	case errors.Is(err, session.ErrUntrusted), errors.Is(err, session.ErrAuth):
+	case errors.Is(err, session.ErrUntrusted), errors.Is(err, session.ErrAuth), errors.As(err, &certificate):
 		code = exitUntrusted
 	case errors.As(err, &refusal), errors.As(err, &header):
 		code = exitRefused
@@ -63,7 +65,10 @@ func (a *app) exit(ctx context.Context, err error) int {
 func explainDial(url string, err error) error {
 	var header *message.ErrorHeader
 	var scheme *transport.SchemeError
+	var certificate *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &certificate):
+		return fmt.Errorf("%s is not trusted: %w; --tls-ca says whom to trust", url, err)
 	case errors.Is(err, session.ErrUntrusted), errors.Is(err, session.ErrAuth):
 		return err
 	case errors.As(err, &header):

@@ -21,6 +21,7 @@ import (
 //	known_peers    "host:port fingerprint" lines, the servers that were seen
 //	tokens.db      the tokens that servers gave us, encrypted
 //	tokens.key     with this
+//	hub            the identity.pem of the hub that runs here, if one does
 //
 // Programs that run at the same time share it.
 type home struct {
@@ -41,6 +42,17 @@ func openHome(dir string) (*home, error) {
 		return nil, fmt.Errorf("cannot open the identity in %s: %w", dir, err)
 	}
 	return &home{dir, id}, nil
+}
+
+// hub is who a hub is that runs here. It is another than the person, who may well
+// join it: nobody resumes a session with itself.
+func (h *home) hub() (*peer.Identity, error) {
+	dir := filepath.Join(h.dir, "hub")
+	id, err := peer.OpenIdentity(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the hub's identity in %s: %w", dir, err)
+	}
+	return id, nil
 }
 
 func (h *home) pinsPath() string { return filepath.Join(h.dir, "known_peers") }

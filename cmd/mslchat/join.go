@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/mslgo/msl/cmd/mslchat/internal/transfer"
 	"github.com/mslgo/msl/cmd/mslchat/internal/wire"
 	"github.com/mslgo/msl/session"
 )
@@ -140,7 +142,12 @@ func (j *joiner) stay(ctx context.Context, s channel, inputs <-chan input, joine
 // send sends a file to the room.
 func (j *joiner) send(ctx context.Context, s channel, room, path string) {
 	name := wire.Clean(filepath.Base(path))
-	sum, results, err := sendFile(ctx, s, path, map[string]string{wire.MetaRoom: room, wire.MetaNick: j.nick}, io.Discard)
+	meta, err := withSum(ctx, map[string]string{wire.MetaRoom: room, wire.MetaNick: j.nick}, path)
+	var sum string
+	var results []transfer.Result
+	if err == nil {
+		sum, results, err = sendFile(ctx, s, path, meta, io.Discard)
+	}
 	if err != nil {
 		j.say("%s was not sent: %v", name, err)
 		return
@@ -198,5 +205,6 @@ func again(ctx context.Context, retry time.Duration, attempt func(ctx context.Co
 // final reports whether trying again cannot help.
 func final(err error) bool {
 	return errors.As(err, new(*wire.Refusal)) || errors.As(err, new(*screenError)) ||
-		errors.Is(err, errUsage) || errors.Is(err, session.ErrUntrusted) || errors.Is(err, session.ErrAuth)
+		errors.Is(err, errUsage) || errors.Is(err, session.ErrUntrusted) || errors.Is(err, session.ErrAuth) ||
+		errors.As(err, new(*tls.CertificateVerificationError))
 }

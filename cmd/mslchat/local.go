@@ -26,10 +26,10 @@ func (c *localCommand) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return usage("%v", err)
 	}
-	s, err := a.serve(ctx, "", localURLs...)
+	s, err := a.serve(ctx, "", nil, localURLs...)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		a.say("another hub seems to run here: %s join %s", a.name, localURLs[0])
-		s, err = a.serve(ctx, "", otherURLs...)
+		s, err = a.serve(ctx, "", nil, otherURLs...)
 	}
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (c *localCommand) Run(ctx context.Context, a *app) error {
 			}
 		}
 		h := &hub{url: tcp, pins: a.home.pins(tcp, say), client: &peer.Client{
-			Identity: a.home.identity, Service: wire.Service, Trust: peer.Pinned(a.home.identity.Fingerprint()),
+			Identity: a.home.identity, Service: wire.Service, Trust: peer.Pinned(s.server.Identity.Fingerprint()),
 		}}
 		j := &joiner{hub: h, screen: screen, room: "lobby", nick: nick, retry: time.Minute, say: say}
 		return j.run(ctx, inputs)

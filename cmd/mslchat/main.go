@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"os"
@@ -20,6 +21,7 @@ import (
 type commands struct {
 	Home  string `help:"Directory of what is yours: identity, pins, tokens. Default: mslchat in your configuration directory." placeholder:"DIR" env:"MSLCHAT_HOME"`
 	Plain bool   `help:"Lines in, lines out, for scripts; the default if this is not a terminal."`
+	TLSCA string `name:"tls-ca" help:"Whose certificates to trust when dialling wss://, in PEM. Default: the system's." placeholder:"FILE"`
 
 	Local  localCommand `cmd:"" default:"withargs" help:"Start a hub on this machine and join its room \"lobby\": what mslchat alone does."`
 	Serve  serveCommand `cmd:"" help:"Be a hub."`
@@ -36,6 +38,7 @@ type commands struct {
 // app is what the commands work with.
 type app struct {
 	home     *home
+	tls      *tls.Config // for dialling wss
 	in       io.Reader
 	out, err io.Writer
 	terminal bool // in and out are one, and --plain is not asked for
@@ -69,7 +72,10 @@ func run(ctx context.Context, args []string) int {
 		return exitUsage
 	}
 	a.terminal = a.terminal && !c.Plain
-	if a.home, err = openHome(c.Home); err == nil {
+	if a.tls, err = authorities(c.TLSCA); err == nil {
+		a.home, err = openHome(c.Home)
+	}
+	if err == nil {
 		err = command.Run(a)
 	}
 	return a.exit(ctx, err)

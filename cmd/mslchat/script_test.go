@@ -1,9 +1,15 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
+	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +36,7 @@ func TestMain(m *testing.M) {
 //	stop NAME                  asks it to end, and waits
 //	until FILE REGEXP [VAR]    waits for a match, and sets VAR to its first group
 //	random FILE BYTES          makes a file
+//	certificate CERT KEY       makes a certificate of 127.0.0.1, signed by itself
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -55,8 +62,9 @@ func TestScripts(t *testing.T) {
 				ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
 				ts.Logf("%s ended with %d", args[0], p.wait(ts))
 			},
-			"until":  until,
-			"random": random,
+			"until":       until,
+			"random":      random,
+			"certificate": selfSigned,
 		},
 	})
 }
@@ -138,6 +146,23 @@ func random(ts *testscript.TestScript, neg bool, args []string) {
 	data := make([]byte, n)
 	rand.Read(data)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+}
+
+func selfSigned(ts *testscript.TestScript, neg bool, args []string) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	ts.Check(err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	for i, block := range []*pem.Block{{Type: "CERTIFICATE", Bytes: cert}, {Type: "PRIVATE KEY", Bytes: private}} {
+		ts.Check(os.WriteFile(ts.MkAbs(args[i]), pem.EncodeToMemory(block), 0o600))
+	}
 }
 
 func TestSplit(t *testing.T) {

@@ -82,6 +82,10 @@ func (c *sendCommand) sendAll(ctx context.Context, a *app, s channel, meta map[s
 }
 
 func (c *sendCommand) sendOne(ctx context.Context, a *app, s channel, path string, meta map[string]string) error {
+	meta, err := withSum(ctx, meta, path)
+	if err != nil {
+		return err
+	}
 	deadline := time.Now().Add(c.Wait)
 	for {
 		bar := a.progress(path)
@@ -114,6 +118,17 @@ func (c *sendCommand) sendOne(ctx context.Context, a *app, s channel, path strin
 		}
 		return errors.Join(failed...)
 	}
+}
+
+// withSum adds the file's SHA-256, by which a receiver knows what it has of it.
+func withSum(ctx context.Context, meta map[string]string, path string) (map[string]string, error) {
+	sum, err := transfer.Sum(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	meta = maps.Clone(meta)
+	meta[wire.MetaSHA256] = sum
+	return meta, nil
 }
 
 // sendFile sends one file in a session; meta says to whom.

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	hubs "github.com/mslgo/msl/cmd/mslchat/internal/hub"
@@ -19,20 +22,30 @@ import (
 const drainTime = 5 * time.Second
 
 type serveCommand struct {
-	Listen []string `help:"URLs to listen on, tcp:// and ws://; port 0 means a free one. May be repeated. Default: this machine only, ports 7466 and 7467." placeholder:"URL" default:"tcp://127.0.0.1:7466,ws://127.0.0.1:7467/msl"`
+	Listen []string `help:"URLs to listen on, tcp://, ws:// and wss://; port 0 means a free one. May be repeated. Default: this machine only, ports 7466 and 7467." placeholder:"URL" default:"tcp://127.0.0.1:7466,ws://127.0.0.1:7467/msl"`
 	Data   string   `help:"Directory that keeps token keys, history and users. Default: they end with the hub." placeholder:"DIR"`
+	Cert   string   `name:"tls-cert" help:"Certificate for wss://, in PEM, with those between it and the root behind it." placeholder:"FILE" and:"tls"`
+	Key    string   `name:"tls-key" help:"Its private key, in PEM." placeholder:"FILE" and:"tls"`
 	More   []string `arg:"" optional:"" name:"url" help:"More URLs to listen on."`
 }
 
 func (c *serveCommand) Run(ctx context.Context, a *app) error {
-	s, err := a.serve(ctx, c.Data, append(c.Listen, c.More...)...)
+	urls := append(c.Listen, c.More...)
+	if c.Cert == "" && slices.ContainsFunc(urls, func(u string) bool { return strings.HasPrefix(u, "wss:") }) {
+		return usage("wss:// needs --tls-cert and --tls-key")
+	}
+	certificate, err := certificate(c.Cert, c.Key)
+	if err != nil {
+		return err
+	}
+	s, err := a.serve(ctx, c.Data, certificate, urls...)
 	if err != nil {
 		return err
 	}
 	for _, l := range s.listeners {
 		fmt.Fprintln(a.out, "listening on", l.URL())
 	}
-	a.say("this hub is %s", a.home.identity)
+	a.say("this hub is %s", s.server.Identity)
 	return s.run(ctx)
 }
 
@@ -44,15 +57,19 @@ type server struct {
 }
 
 // serve opens a hub and its listeners; run begins to serve.
-func (a *app) serve(ctx context.Context, data string, urls ...string) (*server, error) {
+func (a *app) serve(ctx context.Context, data string, certificate *tls.Config, urls ...string) (*server, error) {
 	s := &server{}
-	var err error
+	identity, err := a.home.hub()
+	if err != nil {
+		return nil, err
+	}
 	if s.hub, err = hubs.Open(data, nil); err != nil {
 		return nil, err
 	}
 	s.server = &peer.Server{
-		Identity: a.home.identity,
+		Identity: identity,
 		Service:  wire.Service,
+		TLS:      certificate,
 		Session:  func(ctx context.Context, c *session.Session) { s.hub.Serve(ctx, channel{c}) },
 	}
 	if data != "" {

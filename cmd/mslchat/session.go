@@ -88,7 +88,7 @@ func (a *app) hub(url string, say func(string, ...any)) (*hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.client = &peer.Client{Identity: a.home.identity, Service: wire.Service, Trust: h.pins, Tokens: tokens}
+	h.client = &peer.Client{Identity: a.home.identity, Service: wire.Service, Trust: h.pins, Tokens: tokens, TLS: a.tls}
 	return h, nil
 }
 

@@ -2,6 +2,7 @@ package classic
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/mslgo/msl/protocol/entityauth"
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
+	"github.com/mslgo/msl/session/internal/recent"
 	"github.com/mslgo/msl/stream"
 )
 
@@ -61,9 +63,22 @@ type Party struct {
 	mu       sync.Mutex
 	self     entityauth.Data // from Reauthenticate; nil: Network's
 	pinned   token.Entity
-	errors   recent[digest]    // error headers that were acted upon (W-05)
-	pushes   recent[messageID] // pushes that were received (W-03)
-	contacts recent[contact]   // first contacts that were answered (W-02)
+	errors   recent.Set[digest]    // error headers that were acted upon (W-05)
+	pushes   recent.Set[messageID] // pushes that were received (W-03)
+	contacts recent.Set[contact]   // first contacts that were answered (W-02)
+}
+
+// digest is the SHA-256 of an error header.
+type digest = [sha256.Size]byte
+
+// messageID is the ID of a message under a master token of this serial number,
+// -1 for none.
+type messageID struct{ serial, id int64 }
+
+// contact is a message under entity authentication data.
+type contact struct {
+	entity token.Entity
+	id     int64
 }
 
 // Limits bounds what a request and a message cost. Zero fields mean the default.

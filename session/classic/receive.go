@@ -262,5 +262,5 @@ func (x *exchange) release(result *token.MasterToken) {
 func (p *Party) isNew(e *message.ErrorHeader) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.errors.add(sha256.Sum256(e.Raw))
+	return p.errors.Add(sha256.Sum256(e.Raw))
 }

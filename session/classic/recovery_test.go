@@ -14,6 +14,7 @@ import (
 	"github.com/mslgo/msl/protocol/message"
 	"github.com/mslgo/msl/protocol/token"
 	"github.com/mslgo/msl/protocol/userauth"
+	"github.com/mslgo/msl/session/internal/recent"
 )
 
 var pskClient = token.Entity{Scheme: "PSK", Identity: "psk-1"}
@@ -267,7 +268,7 @@ func TestReplayedErrorHeader(t *testing.T) {
 	w.must(Message{}, "afterwards")
 
 	// Once, it is believed as far as to try without the token; that works, so it was true.
-	w.client.errors = recent[digest]{}
+	w.client.errors = recent.Set[digest]{}
 	w.accept = []func(*Conn){replay}
 	w.must(Message{AllowReplay: true}, "data")
 	if w.newest().Token.Serial == serial {

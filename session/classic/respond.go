@@ -158,7 +158,7 @@ func (p *Party) isNewPush(h *message.Header) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.pushes.add(id)
+	return p.pushes.Add(id)
 }
 
 // Accept waits for a request on c: receive of spec 09 section 9.1. The header h was
@@ -257,7 +257,7 @@ func (p *Party) checkRequest(h *message.Header) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.contacts.add(contact{h.Sender, h.MessageID}) {
+	if !p.contacts.Add(contact{h.Sender, h.MessageID}) {
 		return mslerr.WithMessageID(&mslerr.Error{Code: mslerr.MessageReplayed, Response: mslerr.Fail, Detail: "first contact repeated"}, h.MessageID)
 	}
 	return nil

@@ -80,15 +80,3 @@ func TestClock(t *testing.T) {
 		t.Errorf("moved to %v", got)
 	}
 }
-
-func TestRecent(t *testing.T) {
-	var r recent[int]
-	for i := range maxRecent {
-		if !r.add(i) || r.add(i) {
-			t.Fatalf("%d", i)
-		}
-	}
-	if !r.add(-1) || !r.add(0) || r.add(2) || len(r.known) != maxRecent {
-		t.Error("not the oldest were forgotten")
-	}
-}

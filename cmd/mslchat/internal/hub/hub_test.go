@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -353,6 +355,47 @@ func TestFilesGoToANickOrARoom(t *testing.T) {
 		}
 	}
 }
+
+// Each receiver gets what it has not, and the sender sends what one of them has not.
+func TestFilesGoOn(t *testing.T) {
+	h := newHub(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	h.ctx = ctx
+	data := make([]byte, 3<<20)
+	rand.Read(data)
+	sum := sha256.Sum256(data)
+	dirs := []string{h.receiveFiles("B", "bob", "files"), h.receiveFiles("C", "cid", "files")}
+	for i, has := range []int{1 << 20, 1<<20 + 54321} {
+		part := filepath.Join(dirs[i], ".mslchat-"+hex.EncodeToString(sum[:])+".part")
+		if err := os.WriteFile(part, data[:has], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := h.open(h.dial("A"), wire.LabelFile, wire.MetaNick, "ann", wire.MetaRoom, "files", wire.MetaName, "f",
+		wire.MetaSize, strconv.Itoa(len(data)), wire.MetaSHA256, hex.EncodeToString(sum[:]))
+	sent := &counting{Stream: st.st}
+	_, results, err := transfer.Send(sent, bytes.NewReader(data), int64(len(data)), io.Discard)
+	if err != nil || len(results) != 2 || errors.Join(results[0].Err, results[1].Err) != nil {
+		t.Errorf("%+v, %v", results, err)
+	}
+	if sent.n < 2<<20 || sent.n > 2<<20+1<<10 {
+		t.Errorf("%d bytes were sent", sent.n)
+	}
+	for _, dir := range dirs {
+		if got, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d bytes arrived, %v", len(got), err)
+		}
+	}
+}
+
+// counting counts what is written.
+type counting struct {
+	wire.Stream
+	n int
+}
+
+func (c *counting) Write(p []byte) (int, error) { c.n += len(p); return c.Stream.Write(p) }
 
 func TestFailingReceiverDoesNotHinderOthers(t *testing.T) {
 	h := newHub(t, "")

@@ -94,7 +94,7 @@ func (h *Hub) relay(ctx context.Context, s wire.Session, st *wire.Opened) error 
 		return err
 	}
 	defer copies.close()
-	if err := wire.Write(st, wire.Event{Type: wire.Accepted}); err != nil {
+	if err := wire.Write(st, wire.Event{Type: wire.Accepted, Offset: copies.offset()}); err != nil {
 		return err
 	}
 	if room != "" {
@@ -133,6 +133,7 @@ type copyTo struct {
 	nick   string
 	st     wire.Stream
 	events *wire.Reader
+	has    int64 // bytes that it has of what comes next: they are left out
 	err    error // writing failed
 }
 
@@ -177,7 +178,8 @@ func (rc *receiver) offer(ctx context.Context, meta map[string]string) (*copyTo,
 		return nil, fmt.Errorf("no answer within %v", acceptTimeout)
 	}
 	switch {
-	case err == nil && e.Type == wire.Accepted:
+	case err == nil && e.Type == wire.Accepted && e.Offset >= 0:
+		c.has = e.Offset
 		return c, nil
 	case err == nil && e.Type == wire.Refused:
 		err = e.Err()
@@ -186,6 +188,18 @@ func (rc *receiver) offer(ctx context.Context, meta map[string]string) (*copyTo,
 	}
 	wire.Abort(st)
 	return nil, err
+}
+
+// offset is where the file goes on for the one that has least of it.
+func (f fanout) offset() int64 {
+	least := f[0].has
+	for _, c := range f {
+		least = min(least, c.has)
+	}
+	for _, c := range f {
+		c.has -= least
+	}
+	return least
 }
 
 // errNoneLeft says that all receivers have failed.
@@ -198,8 +212,10 @@ func (f fanout) Write(p []byte) (int, error) {
 		if c.err != nil {
 			continue
 		}
+		had := min(c.has, int64(len(p)))
+		c.has -= had
 		c.st.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if _, c.err = c.st.Write(p); c.err == nil {
+		if _, c.err = c.st.Write(p[had:]); c.err == nil {
 			left++
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,9 +18,10 @@ import (
 
 // Offer is a file that somebody wants to send.
 type Offer struct {
-	Name string // safe: one element of a path, not hidden
-	Size int64  // bytes
-	From string // a nick; may be empty
+	Name   string // safe: one element of a path, not hidden
+	Size   int64  // bytes
+	SHA256 string // hexadecimal; may be empty
+	From   string // a nick; may be empty
 }
 
 // ReadOffer reads the metadata of a file's stream.
@@ -28,10 +30,15 @@ func ReadOffer(meta map[string]string) (Offer, error) {
 	if err != nil || size < 0 {
 		return Offer{}, wire.Refuse(wire.CodeInvalid, "%q is not the size of a file", wire.Clean(meta[wire.MetaSize]))
 	}
+	sum := meta[wire.MetaSHA256]
+	if b, err := hex.DecodeString(sum); sum != "" && (err != nil || len(b) != sha256.Size || strings.ToLower(sum) != sum) {
+		return Offer{}, wire.Refuse(wire.CodeInvalid, "%q is not the SHA-256 of a file", wire.Clean(sum))
+	}
 	return Offer{
-		Name: SafeName(meta[wire.MetaName]),
-		Size: size,
-		From: wire.Cut(wire.Clean(meta[wire.MetaNick]), wire.MaxName),
+		Name:   SafeName(meta[wire.MetaName]),
+		Size:   size,
+		SHA256: sum,
+		From:   wire.Cut(wire.Clean(meta[wire.MetaNick]), wire.MaxName),
 	}, nil
 }
 
@@ -84,56 +91,77 @@ func Refuse(st wire.Stream, err error) error {
 
 // Receive accepts the offer, receives its bytes into a new file in dir, and to
 // progress, and tells the sender what became of them. A file that exists is not
-// replaced: the new one gets a name of its own. What is not whole is removed.
+// replaced: the new one gets a name of its own. What was cut off is kept for the
+// next offer of the same file; what turned out wrong is removed.
 func Receive(st wire.Stream, o Offer, dir string, progress io.Writer) (path, sum string, err error) {
-	part, err := os.CreateTemp(dir, ".mslchat-*.part")
+	part, resumable, err := openPart(dir, o.SHA256)
 	if err != nil {
 		err = fmt.Errorf("cannot write here: %w", err)
 		return "", "", errors.Join(err, Refuse(st, errors.New("it cannot be written there")))
 	}
+	keep := resumable
 	defer func() {
+		if resumable && !keep {
+			_ = os.Remove(part.Name()) // while nobody else can have it
+		}
 		part.Close()
-		_ = os.Remove(part.Name()) // fails when it has got its name
+		if !resumable {
+			_ = os.Remove(part.Name()) // fails when it has got its name
+		}
 	}()
-	if err := wire.Write(st, wire.Event{Type: wire.Accepted}); err != nil {
+	hash := sha256.New()
+	offset, err := copyBuffered(io.MultiWriter(hash, progress), io.LimitReader(part, o.Size))
+	if err == nil {
+		err = part.Truncate(offset)
+	}
+	if err != nil {
+		keep = false
+		return "", "", errors.Join(err, Refuse(st, errors.New("it cannot be written there")))
+	}
+	if err := wire.Write(st, wire.Event{Type: wire.Accepted, Offset: offset}); err != nil {
 		return "", "", err
 	}
-	if sum, err = receive(st, part, o.Size, progress); err == nil {
-		path, err = name(part, filepath.Join(dir, o.Name))
+	if sum, err = receive(st, hash, io.MultiWriter(part, progress), o, offset); err == nil {
+		path, err = name(part, filepath.Join(dir, o.Name), resumable)
+		keep = err == nil // under its name
 	}
 	if err != nil {
 		// The sender learns that it failed; where and how our disk did is ours.
 		answer := errors.New("it was not kept")
 		if refusal, ok := errors.AsType[*wire.Refusal](err); ok {
-			answer = refusal
+			answer, keep = refusal, false
 		}
 		return "", "", errors.Join(err, st.CloseRead(), wire.Write(st, wire.Failed.Of(answer)), st.CloseWrite())
 	}
 	return path, sum, errors.Join(wire.Write(st, wire.Event{Type: wire.Done, SHA256: sum}), st.CloseWrite())
 }
 
-// receive reads the bytes and compares them with what the sender says of them.
-func receive(st io.Reader, part io.Writer, size int64, progress io.Writer) (sum string, err error) {
-	hash := sha256.New()
-	n, err := copyBuffered(io.MultiWriter(hash, part, progress), io.LimitReader(st, size))
-	if err != nil {
-		return "", fmt.Errorf("after %d of %d bytes: %w", n, size, err)
+// receive reads the bytes behind those that hash has, and compares all of them
+// with what the sender says.
+func receive(st io.Reader, hash hash.Hash, w io.Writer, o Offer, offset int64) (sum string, err error) {
+	n, err := copyBuffered(io.MultiWriter(hash, w), io.LimitReader(st, o.Size-offset))
+	if n += offset; err != nil {
+		return "", fmt.Errorf("after %d of %d bytes: %w", n, o.Size, err)
 	}
-	if n < size {
-		return "", wire.Refuse(wire.CodeInvalid, "it ended after %d of %d bytes", n, size)
+	if n < o.Size {
+		return "", wire.Refuse(wire.CodeInvalid, "it ended after %d of %d bytes", n, o.Size)
+	}
+	if sum = hex.EncodeToString(hash.Sum(nil)); o.SHA256 != "" && o.SHA256 != sum {
+		return "", wire.Refuse(wire.CodeInvalid, "its SHA-256 is %s, but %s was offered", sum, o.SHA256)
 	}
 	e, err := wire.NewReader(st).Next()
 	if err != nil {
 		return "", fmt.Errorf("its SHA-256 is missing: %w", err)
 	}
-	if sum = hex.EncodeToString(hash.Sum(nil)); e.Type != wire.End || e.SHA256 != sum {
+	if e.Type != wire.End || e.SHA256 != sum {
 		return "", wire.Refuse(wire.CodeInvalid, "its SHA-256 is %s, but the sender's is %q", sum, e.SHA256)
 	}
 	return sum, nil
 }
 
-// name gives a whole file its name, or the next that is free.
-func name(part *os.File, path string) (string, error) {
+// name gives a whole file its name, or the next that is free. One that is locked
+// is so until then.
+func name(part *os.File, path string, locked bool) (string, error) {
 	if err := part.Sync(); err != nil {
 		return "", err
 	}
@@ -142,8 +170,11 @@ func name(part *os.File, path string) (string, error) {
 		return "", err
 	}
 	// The temporary file is for its owner only; now it gets what new files have.
-	err = errors.Join(part.Chmod(mode), part.Close(), os.Rename(part.Name(), path))
-	if err != nil {
+	err = part.Chmod(mode)
+	if !locked { // where there are no locks, open files may keep their names
+		err = errors.Join(err, part.Close())
+	}
+	if err = errors.Join(err, os.Rename(part.Name(), path)); err != nil {
 		return "", errors.Join(err, os.Remove(path))
 	}
 	return path, nil

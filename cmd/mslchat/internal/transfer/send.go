@@ -4,11 +4,13 @@
 package transfer
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/mslgo/msl/cmd/mslchat/internal/wire"
 )
@@ -22,21 +24,46 @@ type Result struct {
 	Err  error  // nil: it holds the same bytes
 }
 
-// Send sends size bytes of file over a stream that was opened for it, and to
-// progress, and returns their SHA-256, in hexadecimal, and what became of them.
-// The error is a *wire.Refusal if nobody took the file.
+// Sum is the SHA-256 of a file, in hexadecimal.
+func Sum(ctx context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	defer context.AfterFunc(ctx, func() { f.Close() })()
+	hash := sha256.New()
+	if _, err := copyBuffered(hash, f); err != nil {
+		return "", errors.Join(ctx.Err(), err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// Send sends size bytes of file over a stream that was opened for it, from where
+// the other side wants them, and all of them to progress, and returns their
+// SHA-256, in hexadecimal, and what became of them. The error is a *wire.Refusal
+// if nobody took the file.
 func Send(st wire.Stream, file io.Reader, size int64, progress io.Writer) (sum string, results []Result, err error) {
 	events := wire.NewReader(st)
-	switch e, err := events.Next(); {
+	e, err := events.Next()
+	switch {
 	case err != nil:
 		return "", nil, fmt.Errorf("waiting for an answer: %w", err)
 	case e.Type == wire.Refused || e.Type == wire.Error:
 		return "", nil, e.Err()
 	case e.Type != wire.Accepted:
 		return "", nil, fmt.Errorf("the answer was %q", e.Type)
+	case e.Offset < 0 || e.Offset > size:
+		wire.Abort(st)
+		return "", nil, fmt.Errorf("the other side wants a file of %d bytes from byte %d on", size, e.Offset)
 	}
 	hash := sha256.New()
-	sent, err := copyBuffered(io.MultiWriter(hash, st, progress), io.LimitReader(file, size))
+	sent, err := copyBuffered(io.MultiWriter(hash, progress), io.LimitReader(file, e.Offset))
+	if err == nil && sent == e.Offset {
+		var rest int64
+		rest, err = copyBuffered(io.MultiWriter(hash, st, progress), io.LimitReader(file, size-sent))
+		sent += rest
+	}
 	if err == nil && sent < size {
 		wire.Abort(st)
 		return "", nil, fmt.Errorf("the file shrank from %d to %d bytes", size, sent)

@@ -6,11 +6,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/mslgo/msl/cmd/mslchat/internal/pair"
 	"github.com/mslgo/msl/cmd/mslchat/internal/wire"
@@ -174,12 +177,165 @@ func FuzzSafeName(f *testing.F) {
 }
 
 func TestReadOffer(t *testing.T) {
-	if o, err := ReadOffer(meta("d/a", 7)); err != nil || o != (Offer{"a", 7, "ann"}) {
+	if o, err := ReadOffer(meta("d/a", 7)); err != nil || o != (Offer{Name: "a", Size: 7, From: "ann"}) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	for _, size := range []string{"", "-1", "x", "99999999999999999999"} {
 		if _, err := ReadOffer(map[string]string{wire.MetaSize: size}); err == nil {
 			t.Errorf("size %q was taken", size)
+		}
+	}
+	for _, sum := range []string{"../../x", "ab", strings.Repeat("A", 64), strings.Repeat("a", 66)} {
+		if _, err := ReadOffer(map[string]string{wire.MetaSize: "1", wire.MetaSHA256: sum}); err == nil {
+			t.Errorf("SHA-256 %q was taken", sum)
+		}
+	}
+}
+
+// counted is a stream that counts what is written, and is reset after so many bytes.
+type counted struct {
+	wire.Stream
+	n, most int64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	if c.n+int64(len(p)) > c.most {
+		n, _ := c.Stream.Write(p[:c.most-c.n])
+		c.n += int64(n)
+		time.Sleep(time.Second) // of the bubble: what was written is read
+		wire.Abort(c.Stream)
+		return n, errors.New("cut")
+	}
+	n, err := c.Stream.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// attempt sends data, of which at most so many bytes pass.
+func attempt(t *testing.T, dir string, data []byte, most int64) (path string, passed, shown int64, err error) {
+	t.Helper()
+	sum := sha256.Sum256(data)
+	m := meta("f.bin", len(data))
+	m[wire.MetaSHA256] = hex.EncodeToString(sum[:])
+	o, err := ReadOffer(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := pair.Streams()
+	defer a.Close()
+	defer b.Close()
+	received := make(chan error, 1)
+	go func() {
+		var err error
+		path, _, err = Receive(b, o, dir, io.Discard)
+		b.Close()
+		received <- err
+	}()
+	c := &counted{Stream: a, most: most}
+	var bar bar
+	_, results, err := Send(c, bytes.NewReader(data), int64(len(data)), &bar)
+	for _, r := range results {
+		err = errors.Join(err, r.Err)
+	}
+	return path, c.n, int64(bar), errors.Join(err, <-received)
+}
+
+type bar int64
+
+func (b *bar) Write(p []byte) (int, error) { *b += bar(len(p)); return len(p), nil }
+
+// What was cut off goes on where it was, and nothing before travels again.
+func TestCutFileGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		data := make([]byte, 5*bufferSize+3)
+		rand.NewChaCha8([32]byte{1}).Read(data)
+		const end = 1 << 10 // is longer than an "end" event
+		for _, seed := range []uint64{1, 2, 3, 4} {
+			dir := t.TempDir()
+			r := rand.New(rand.NewPCG(seed, 0))
+			passed := int64(0)
+			for range 2 {
+				n := r.Int64N(2 * bufferSize)
+				path, sent, _, err := attempt(t, dir, data, n)
+				if err == nil || path != "" || sent != n {
+					t.Fatalf("cut after %d bytes: %d passed, %q, %v", n, sent, path, err)
+				}
+				passed += sent
+				noParts(t, dir, 1)
+			}
+			path, sent, shown, err := attempt(t, dir, data, int64(len(data)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rest := int64(len(data)) - passed; sent < rest || sent > rest+end {
+				t.Errorf("%d bytes passed of %d that were missing", sent, rest)
+			}
+			if shown != int64(len(data)) {
+				t.Errorf("progress of %d bytes", shown)
+			}
+			if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, data) {
+				t.Errorf("read %d bytes, %v", len(got), err)
+			}
+			noParts(t, dir, 1)
+		}
+	})
+}
+
+// A part that is not the file's beginning is found out, and goes.
+func TestWrongPartIsRemoved(t *testing.T) {
+	data := []byte("hello, hello, hello")
+	sum := sha256.Sum256(data)
+	for _, begun := range []string{"help, ", "hello, hello, hullo", "more than there is of it"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, ".mslchat-"+hex.EncodeToString(sum[:])+".part"), []byte(begun), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if path, _, _, err := attempt(t, dir, data, 1<<20); err == nil || path != "" {
+			t.Errorf("%q: kept", begun)
+		}
+		noParts(t, dir, 0)
+		if path, _, _, err := attempt(t, dir, data, 1<<20); err != nil {
+			t.Errorf("%q: again: %q, %v", begun, path, err)
+		}
+	}
+}
+
+// Two that receive one file at once do not write into one part.
+func TestPartIsNotShared(t *testing.T) {
+	dir, sum := t.TempDir(), strings.Repeat("a", 64)
+	first, resumable, err := openPart(dir, sum)
+	if err != nil || !resumable {
+		t.Fatalf("%v, %v", resumable, err)
+	}
+	second, resumable, err := openPart(dir, sum)
+	if err != nil || resumable || second.Name() == first.Name() {
+		t.Errorf("%s, %v, %v", second.Name(), resumable, err)
+	}
+	second.Close()
+	// Who waits for a part that gets its name does not get that file.
+	late, err := os.OpenFile(first.Name(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(first.Name(), filepath.Join(dir, "f")); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	if claim(late) {
+		t.Error("claimed a finished file")
+	}
+	late.Close()
+}
+
+func TestOffsetOutsideTheFile(t *testing.T) {
+	for _, offset := range []int64{-1, 6} {
+		a, b := pair.Streams()
+		go func() {
+			wire.Write(b, wire.Event{Type: wire.Accepted, Offset: offset})
+			b.CloseWrite()
+		}()
+		if _, _, err := Send(a, strings.NewReader("hello"), 5, io.Discard); err == nil || !strings.Contains(err.Error(), "from byte") {
+			t.Errorf("offset %d: %v", offset, err)
 		}
 	}
 }

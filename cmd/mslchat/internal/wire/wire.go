@@ -6,7 +6,7 @@
 //	room      room, nick, after           events both ways, between a member and the hub
 //	talk      nick                        events both ways, between two
 //	receive   nick, room                  events from the hub: who opened it takes files while it is open
-//	file      name, size, nick, to|room   a file, see below
+//	file      name, size, sha256, nick, to|room   a file, see below
 //
 // An event is a line of JSON, see [Event]. A file's stream carries, from the
 // sender, once the other side has said "accepted": size bytes, an "end" event
@@ -14,6 +14,10 @@
 // "accepted" or "refused", then, when the file is whole, for each that received
 // it "done" with the SHA-256 of what it holds, or "failed". A hub opens streams of
 // the same form to those who receive.
+//
+// Who still has the beginning of a file with the "sha256" of the metadata says
+// with "accepted" how long that is, and the bytes from this offset on follow. A hub
+// says the least offset of those who receive, and leaves out for each what it has.
 package wire
 
 import (
@@ -47,6 +51,8 @@ const (
 	MetaTo    = "to"    // the nick that a file is for
 	MetaName  = "name"  // of a file
 	MetaSize  = "size"  // of a file, in bytes, decimal
+
+	MetaSHA256 = "sha256" // of a file, hexadecimal, lower case; not needed
 )
 
 // Type says what an [Event] is.
@@ -63,7 +69,7 @@ const (
 	Notice  Type = "notice"  // the hub has something to say: Text
 	Error   Type = "error"   // the hub ends the stream: Code, Text
 
-	Accepted Type = "accepted" // the file may come
+	Accepted Type = "accepted" // the file may come: Offset
 	Refused  Type = "refused"  // it may not: Code, Text
 	End      Type = "end"      // the file's bytes are complete: SHA256
 	Done     Type = "done"     // the file was kept: Nick, SHA256
@@ -90,6 +96,7 @@ type Event struct {
 	Names  []string  `json:"names,omitempty"`
 	Code   string    `json:"code,omitempty"`
 	SHA256 string    `json:"sha256,omitempty"` // hexadecimal, lower case
+	Offset int64     `json:"offset,omitempty"` // in bytes
 }
 
 // Bounds in bytes.
