@@ -32,6 +32,7 @@ type toy struct {
 	control  [][]byte // frames
 	class    frame.Class
 	hold     bool // nothing is given
+	lazy     bool // control waits for company
 	got      bytes.Buffer
 	frames   []uint64 // types
 	acked    uint64
@@ -57,7 +58,7 @@ func (s *toy) Waiting() frame.Class {
 	case s.hold:
 	case len(s.data)+len(s.queue) > 0:
 		return frame.Data
-	case len(s.control) > 0:
+	case len(s.control) > 0 && !s.lazy:
 		return s.class
 	}
 	return frame.None

@@ -273,6 +273,16 @@ func TestAckTimes(t *testing.T) {
 		ack(4, 0)
 		p.send(data, make([]byte, 100))
 		ack(5, ackDelay)
+
+		// What waits for company goes with an ACK alone.
+		a.toy.mu.Lock()
+		a.toy.lazy, a.toy.class, a.toy.control = true, frame.Quiet, [][]byte{frame.AppendMaxData(nil, 7)}
+		a.toy.mu.Unlock()
+		time.Sleep(time.Second)
+		p.send(data, make([]byte, 100))
+		p.await("ACK and MAX_DATA", func(b []byte) bool {
+			return bytes.Equal(b, frame.AppendMaxData(frame.AppendAck(nil, 6), 7))
+		})
 	})
 }
 

@@ -270,6 +270,8 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 		p.most = frame.Data
 	case waiting > frame.None && othersOK:
 		p.most = frame.Control
+	case p.due && othersOK:
+		p.most = frame.Quiet // credit that waits for company
 	}
 	p.keyUpdate = l.out.generation.records >= l.cfg.UpdateRecords-1 || l.out.generation.bytes >= l.cfg.UpdateBytes-maxBatch
 	if p.keyUpdate && (p.most > frame.None || p.due) {

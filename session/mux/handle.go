@@ -208,8 +208,9 @@ func (m *Mux) checkCredit(s *Stream, n uint64) error {
 
 // freed gives n bytes of the channel's credit back.
 func (m *Mux) freed(n int) {
-	if n > 0 && m.window.free(n, m.now, m.config.RTT) && m.err == nil {
-		m.maxData, m.creditDue = true, true
+	if need := m.window.free(n); need > needNone && m.err == nil {
+		m.maxData = true
+		m.creditDue = m.creditDue || need == needNow
 	}
 }
 

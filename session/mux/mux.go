@@ -148,7 +148,7 @@ type Mux struct {
 	quiet     []*Stream // MAX_STREAM_DATA waits
 	urgent    []*Stream // RESET_STREAM or STOP_SENDING waits
 	maxData   bool      // MAX_DATA waits
-	creditDue bool      // that or MAX_STREAM_DATA began to wait, and nobody was told
+	creditDue bool      // one of these does not wait for company
 
 	refillTimer *time.Timer
 	refillAt    time.Duration // when it fires; 0: it does not
@@ -410,7 +410,7 @@ func (m *Mux) Fail(err error) {
 		d.end(writeError(err))
 	}
 	m.deliveries, m.quiet, m.urgent, m.bulk = nil, nil, nil, nil
-	m.maxData = false
+	m.maxData, m.creditDue = false, false
 	m.refresh()
 }
 

@@ -240,7 +240,9 @@ func TestWindowGrows(t *testing.T) {
 		}
 		w.receive(n)
 		now += time.Millisecond // 64 MB/s
-		w.free(n, func() time.Duration { return now }, func() time.Duration { return 50 * time.Millisecond })
+		if w.free(n) == needNow {
+			w.raise(now, 50*time.Millisecond)
+		}
 	}
 	if w.size < 8<<20 || w.size > 16<<20 {
 		t.Errorf("window %d", w.size)
@@ -249,7 +251,9 @@ func TestWindowGrows(t *testing.T) {
 	for range 400 {
 		slow.receive(64 << 10)
 		now += time.Second
-		slow.free(64<<10, func() time.Duration { return now }, func() time.Duration { return 50 * time.Millisecond })
+		if slow.free(64<<10) == needNow {
+			slow.raise(now, 50*time.Millisecond)
+		}
 	}
 	if slow.size != 256<<10 {
 		t.Errorf("window of a slow reader %d", slow.size)

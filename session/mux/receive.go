@@ -300,8 +300,9 @@ func (s *Stream) consumed(n int) {
 // freed gives n bytes back to the peer that were read.
 func (s *Stream) freed(n int) {
 	h, m := &s.recv, s.m
-	if h.window.free(n, m.now, m.config.RTT) && h.state == recvOpen {
+	if need := h.window.free(n); need > needNone && h.state == recvOpen {
 		m.addControl(s, controlMaxData)
+		m.creditDue = m.creditDue || need == needNow
 	}
 	m.freed(n)
 }

@@ -199,6 +199,44 @@ func TestSparseCounts(t *testing.T) {
 	}
 }
 
+// Credit goes with another record once half of the window is used up, and alone
+// only when three quarters are.
+func TestCreditWaitsForCompany(t *testing.T) {
+	const window = 64 << 10
+	for read, want := range map[int]frame.Class{
+		window / 4: frame.None, window / 2: frame.None, window * 3 / 4: frame.Quiet,
+	} {
+		w := manual(Config{PeerWindow: window}, Config{Window: window})
+		a, b := w.open(t, nil)
+		go a.Write(make([]byte, window))
+		for b.Info().Unread < window {
+			w.ab.step()
+			runtime.Gosched()
+		}
+		io.ReadFull(b, make([]byte, read))
+		if c := w.b.Waiting(); c != want {
+			t.Errorf("after %d of %d bytes %v waits", read, window, c)
+		}
+		c, class := w.b.AppendFrames(nil, testRecord, frame.Quiet, 0)
+		if read < window/2 {
+			if class != frame.None {
+				t.Errorf("after %d of %d bytes: % x", read, window, c)
+			}
+			continue
+		}
+		typ, rest, err := frame.ParseType(c)
+		if err != nil || typ != frame.TypeMaxStreamData {
+			t.Fatalf("after %d of %d bytes: % x", read, window, c)
+		}
+		if _, limit, _, err := frame.ParseMaxStreamData(rest); err != nil || limit != uint64(window+read) {
+			t.Errorf("limit %d, %v", limit, err)
+		}
+		if c := w.b.Waiting(); c != frame.None {
+			t.Errorf("%v waits after it left", c)
+		}
+	}
+}
+
 func TestClassesAndRoom(t *testing.T) {
 	w := manual(Config{PeerWindow: 64 << 10}, Config{Window: 64 << 10})
 	a, b := w.open(t, nil)

@@ -24,7 +24,6 @@ func (m *Mux) addControl(s *Stream, bits uint8) {
 	if bits == controlMaxData {
 		if before&controlMaxData == 0 {
 			m.quiet = append(m.quiet, s)
-			m.creditDue = true
 		}
 	} else if before&(controlReset|controlStop) == 0 {
 		m.urgent = append(m.urgent, s)
@@ -105,7 +104,7 @@ func (m *Mux) refresh() {
 		class = frame.Data
 	case len(m.urgent) > 0 || m.goingAway && !m.goawaySent:
 		class = frame.Control
-	case len(m.quiet) > 0 || m.maxData || m.maxStreamsDue():
+	case m.creditDue || m.maxStreamsDue():
 		class = frame.Quiet
 	}
 	m.waiting.Store(uint32(class))
@@ -133,7 +132,6 @@ func (m *Mux) unlockAndWake() {
 func (m *Mux) unlockAfterRead() {
 	m.refresh()
 	wake := m.creditDue
-	m.creditDue = false
 	m.mu.Unlock()
 	if wake {
 		m.config.Wake()
@@ -213,24 +211,27 @@ func (m *Mux) appendControl(dst []byte, end int) []byte {
 func (m *Mux) appendQuiet(dst []byte, end int) []byte {
 	if m.maxData && end-len(dst) >= maxControl {
 		m.maxData = false
-		dst = frame.AppendMaxData(dst, m.window.limit)
+		dst = frame.AppendMaxData(dst, m.window.raise(m.now(), m.config.RTT()))
 	}
 	if m.limit > m.limitSent && end-len(dst) >= maxControl {
 		m.limitSent = m.limit
 		dst = frame.AppendMaxStreams(dst, m.limit)
 	}
-	n := 0
-	for _, s := range m.quiet {
-		if end-len(dst) < maxControl {
-			break
+	if len(m.quiet) > 0 {
+		n, now, roundTrip := 0, m.now(), m.config.RTT()
+		for _, s := range m.quiet {
+			if end-len(dst) < maxControl {
+				break
+			}
+			n++
+			s.control &^= controlMaxData
+			if s.recv.state == recvOpen {
+				dst = frame.AppendMaxStreamData(dst, s.id, s.recv.window.raise(now, roundTrip))
+			}
 		}
-		n++
-		s.control &^= controlMaxData
-		if s.recv.state == recvOpen {
-			dst = frame.AppendMaxStreamData(dst, s.id, s.recv.window.limit)
-		}
+		m.quiet = shift(m.quiet, n)
 	}
-	m.quiet = shift(m.quiet, n)
+	m.creditDue = m.creditDue && (m.maxData || len(m.quiet) > 0)
 	return dst
 }
 
