@@ -414,7 +414,8 @@ func (s *responder) confirm(ctx context.Context) error {
 		<-ctx.Done() // the timer is about to end it
 		return context.Cause(ctx)
 	}
-	s.timer = time.AfterFunc(s.timeout(), func() { s.cancel(errSlowConfirm) })
+	cancel := s.cancel // alone: a timer that was stopped may be kept for long
+	s.timer = time.AfterFunc(s.timeout(), func() { cancel(errSlowConfirm) })
 	defer s.timer.Stop()
 	if err := s.session.confirmed(ctx); err != nil {
 		return err
