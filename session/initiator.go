@@ -485,7 +485,7 @@ func (s *initiator) confirm(ctx context.Context) error {
 		peer:      s.response.offer,
 		limits:    s.Limits,
 		control:   c,
-		exchange:  exchangeSettings{inside(&s.network, s.Algorithms), expected, s.Holder, s.ServiceTokens, s.Slot},
+		exchange:  exchangeSettings{s.Network, s.Algorithms, expected, s.Holder, s.ServiceTokens, s.Slot},
 		log:       s.Log,
 		onState:   s.OnState,
 		durable:   s.response.offer.durableTime(),

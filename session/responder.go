@@ -394,7 +394,7 @@ func (s *responder) start(ctx context.Context) error {
 		peer:     s.request.offer,
 		limits:   s.Limits,
 		control:  c,
-		exchange: exchangeSettings{inside(s.Network, s.Algorithms), initiator, nil, s.ServiceTokens, nil},
+		exchange: exchangeSettings{s.Network, s.Algorithms, initiator, nil, s.ServiceTokens, nil},
 		log:      s.Log,
 		onState:  s.OnState,
 		durable:  s.response.offer.durableTime(),

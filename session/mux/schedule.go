@@ -87,15 +87,19 @@ func (l *level) pick() (s *Stream, alone bool) {
 // A scheduler says which stream fills the next frame: by urgency, and inside one
 // by turns of 16 KiB.
 type scheduler struct {
-	levels [frame.MaxUrgency + 1]level
-	busy   uint8 // a bit for each level that is not empty
+	levels [frame.MaxUrgency + 1]*level // nil: not used yet
+	busy   uint8                        // a bit for each level that is not empty
 }
 
 func (q *scheduler) any() bool { return q.busy != 0 }
 
 // add puts s into its level.
 func (q *scheduler) add(s *Stream) {
-	l := &q.levels[s.priority.Urgency]
+	l := q.levels[s.priority.Urgency]
+	if l == nil {
+		l = new(level)
+		q.levels[s.priority.Urgency] = l
+	}
 	q.busy |= 1 << s.priority.Urgency
 	s.turn = quantum
 	switch {
@@ -128,7 +132,7 @@ func (q *scheduler) next() (s *Stream, most int) {
 // served counts n bytes that s sent. If more waits, its turn ends when its
 // quantum does.
 func (q *scheduler) served(s *Stream, n int, more bool) {
-	l := &q.levels[s.priority.Urgency]
+	l := q.levels[s.priority.Urgency]
 	s.turn -= n
 	if s.in == &l.fresh {
 		l.spent += n
