@@ -101,7 +101,7 @@ func (q *scheduler) add(s *Stream) {
 		q.levels[s.priority.Urgency] = l
 	}
 	q.busy |= 1 << s.priority.Urgency
-	s.turn = quantum
+	s.send.turn = quantum
 	switch {
 	case s.send.pending() <= sparse:
 		l.fresh.push(s)
@@ -126,25 +126,25 @@ func (q *scheduler) next() (s *Stream, most int) {
 	if alone {
 		return s, 1 << 30
 	}
-	return s, s.turn
+	return s, int(s.send.turn)
 }
 
 // served counts n bytes that s sent. If more waits, its turn ends when its
 // quantum does.
 func (q *scheduler) served(s *Stream, n int, more bool) {
 	l := q.levels[s.priority.Urgency]
-	s.turn -= n
+	s.send.turn -= int32(n)
 	if s.in == &l.fresh {
 		l.spent += n
-	} else if s.turn < minPiece || !more {
+	} else if s.send.turn < minPiece || !more {
 		l.spent = 0
 		l.flipped = s.in == &l.ring
 	}
 	switch {
 	case !more:
 		q.remove(s)
-	case s.in == &l.fresh || s.turn < minPiece:
-		s.turn = quantum
+	case s.in == &l.fresh || s.send.turn < minPiece:
+		s.send.turn = quantum
 		s.in.remove(s)
 		if s.priority.Incremental {
 			l.ring.push(s)

@@ -63,6 +63,7 @@ type sendHalf struct {
 	state    sendState
 	compress bool
 	misses   uint8      // since a block got smaller; starting over at 256 does no harm
+	turn     int32      // bytes left of its turn, see scheduler
 	code     frame.Code // of RESET_STREAM
 	err      error      // why it was reset
 	deadline *deadline

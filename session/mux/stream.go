@@ -56,7 +56,6 @@ type Stream struct {
 	// Place in the scheduler, see list.
 	in         *list
 	next, prev *Stream
-	turn       int // bytes left of its turn
 
 	send sendHalf
 	recv recvHalf
