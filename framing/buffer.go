@@ -5,11 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// The size classes of buffers. All but the smallest have room for the headers
-// and tags of a batch of that many bytes of plaintext.
-var classes = [...]int{4 << 10, 16<<10 + 2<<10, 64<<10 + 8<<10, 256<<10 + 8<<10}
+// SmallBuffer is how long the smallest buffers are, for few bytes that may be
+// kept for long.
+const SmallBuffer = 256
 
-const largest = len(classes) - 1
+// The size classes of buffers. All from 16 KiB on have room for the headers
+// and tags of a batch of that many bytes of plaintext.
+var classes = [...]int{SmallBuffer, 4 << 10, 16<<10 + 2<<10, 64<<10 + 8<<10, 256<<10 + 8<<10}
+
+const (
+	leastRead = 1 // the smallest class that is worth a Read
+	largest   = len(classes) - 1
+)
 
 var pools [len(classes)]sync.Pool
 

@@ -39,7 +39,7 @@ const (
 // blocks until there is something to read, the Reader calls it before it takes
 // a buffer, so that an idle connection holds none.
 func NewReader(src io.Reader, limits Limits) *Reader {
-	r := &Reader{src: src, limits: limits.withDefaults()}
+	r := &Reader{src: src, limits: limits.withDefaults(), class: leastRead}
 	r.waiter, _ = src.(waitReader)
 	return r
 }
@@ -277,7 +277,7 @@ func (r *Reader) read() error {
 			r.sparse = 0
 		default:
 			if r.sparse++; r.sparse == shrinkAfter {
-				r.class, r.sparse = max(r.class-1, 0), 0
+				r.class, r.sparse = max(r.class-1, leastRead), 0
 			}
 		}
 		if n > 0 {

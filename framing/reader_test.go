@@ -260,7 +260,7 @@ func TestReaderBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r.class != 0 {
+	if r.class != leastRead {
 		t.Errorf("class %d when quiet", r.class)
 	}
 }

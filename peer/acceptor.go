@@ -92,9 +92,6 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 	a.mu.Unlock()
 	defer a.running.Done()
 
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(a.life, cancel)()
 	if a.handle == nil {
 		return a.serveRequests(ctx, &session.ClassicError{Conn: conn})
 	}
@@ -112,20 +109,65 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 		_ = s.Shutdown(a.life)
 		return ErrServerClosed
 	}
-	defer a.remove(s)
-	defer s.Close()
-	defer context.AfterFunc(s.Context(), cancel)()
-	a.handle(ctx, s)
+	a.serveSession(ctx, s)
 	return nil
 }
 
-func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (*session.Session, error) {
+// untilClosed is ctx, ended by the server's end too.
+func (a *acceptor) untilClosed(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(a.life, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// serveSession lets the application serve a session, with a context that ends
+// with the session, as all do when the server is closed, or with ctx.
+func (a *acceptor) serveSession(ctx context.Context, s *session.Session) {
+	defer a.remove(s)
+	defer s.Close()
+	serving := context.Context(sessionContext{s.Context(), ctx})
+	if ctx.Done() != nil {
+		var cancel context.CancelFunc
+		serving, cancel = context.WithCancel(serving)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+	}
+	a.handle(serving, s)
+}
+
+// A sessionContext ends with its session and has the values of another context.
+type sessionContext struct {
+	context.Context
+	values context.Context
+}
+
+func (c sessionContext) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.values.Value(key)
+}
+
+// setUp runs the set-up in a goroutine of its own: it needs a large stack, which
+// whoever serves the session would keep.
+func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (s *session.Session, err error) {
+	ctx, release := a.untilClosed(ctx)
+	defer release()
 	if err := a.handshakes.Acquire(ctx, 1); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	defer a.handshakes.Release(1)
-	return session.Accept(ctx, conn, a.responder)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s, err = session.Accept(ctx, conn, a.responder)
+	}()
+	<-done
+	return s, err
 }
 
 // serveRequests serves a connection that carries classic messages.
@@ -142,6 +184,8 @@ func (a *acceptor) serveRequests(ctx context.Context, first *session.ClassicErro
 	a.asking.Add(1)
 	a.mu.Unlock()
 	defer a.asking.Done()
+	ctx, release := a.untilClosed(ctx)
+	defer release()
 	defer context.AfterFunc(ctx, func() { first.Conn.Close() })()
 	return a.classic(ctx, first)
 }

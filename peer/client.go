@@ -78,8 +78,11 @@ type Client struct {
 	// service; see [session.Initiator]. Nil: none.
 	KeyLog io.Writer
 
-	memory sync.Once
-	tokens token.Holders
+	start   sync.Once // makes what all sessions share
+	tokens  token.Holders
+	self    *message.Network
+	failed  error // to make self
+	options *transport.Options
 
 	mu      sync.Mutex
 	classic *classic.Party // see Do
@@ -98,7 +101,7 @@ func (c *Client) Dial(ctx context.Context, urls ...string) (*session.Session, er
 	if err != nil {
 		return nil, err
 	}
-	to := addresses{urls, &transport.Options{Transports: c.transports(), TLS: c.TLS}}
+	to := addresses{urls, c.options}
 	i.Connect = to.again
 	s, err := session.Connect(ctx, to.connect, i)
 	return s, c.adopt(ctx, err)
@@ -151,7 +154,7 @@ func (c *Client) DialEarly(ctx context.Context, urls ...string) (*session.Sessio
 	if err != nil {
 		return nil, err
 	}
-	to := addresses{urls, &transport.Options{Transports: c.transports(), TLS: c.TLS}}
+	to := addresses{urls, c.options}
 	i.Connect = to.again
 	return session.ConnectEarly(ctx, to.connect, i)
 }
@@ -188,20 +191,27 @@ func (c *Client) initiator() (*session.Initiator, error) {
 	}, nil
 }
 
+// init assembles what all sessions share.
+func (c *Client) init() {
+	c.start.Do(func() {
+		if c.tokens = c.Tokens; c.tokens == nil {
+			c.tokens = store.NewMemory()
+		}
+		if c.self = c.Network; c.self == nil {
+			c.self, c.failed = network(c.Identity, c.EntityAuth)
+		}
+		c.options = &transport.Options{Transports: c.transports(), TLS: c.TLS}
+	})
+}
+
 // network is who we are.
 func (c *Client) network() (*message.Network, error) {
-	if c.Network != nil {
-		return c.Network, nil
-	}
-	return network(c.Identity, c.EntityAuth)
+	c.init()
+	return c.self, c.failed
 }
 
 // holders is where tokens are kept.
 func (c *Client) holders() token.Holders {
-	c.memory.Do(func() {
-		if c.tokens = c.Tokens; c.tokens == nil {
-			c.tokens = store.NewMemory()
-		}
-	})
+	c.init()
 	return c.tokens
 }

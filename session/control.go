@@ -10,7 +10,6 @@ import (
 // control is the session's own source of frames, beside those of the streams:
 // AUTH, CONTROL, and those of rekeys.
 type control struct {
-	verify   func(data, signature []byte) error
 	expected bool // the other side's header announced AUTH
 	rekey    rekey
 	inband   inband
@@ -19,6 +18,7 @@ type control struct {
 	auth []byte     // the frame to be sent; nil: none, or it has left
 
 	// Touched by the reading goroutine only.
+	verify   func(data, signature []byte) error // of AUTH; nil once the first record was handled
 	verified bool
 	opened   bool // the first record was handled
 }
@@ -105,7 +105,7 @@ func (c *control) Acked(uint64) {}
 
 // firstRecord is called when the frames of the first record were handled.
 func (c *control) firstRecord() error {
-	c.opened = true
+	c.opened, c.verify = true, nil
 	if c.expected && !c.verified {
 		return frame.Violation(frame.CodeAuth, "AUTH was announced and is not in the first record")
 	}

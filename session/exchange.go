@@ -22,11 +22,12 @@ var errNoAnswer = errors.New("session: not a proper answer")
 
 // exchangeSettings is what a set-up settled for the messages inside its channel.
 type exchangeSettings struct {
-	network *message.Network
-	peer    token.Entity
-	holder  token.Holder // of what the other side issues to us; nil: the session alone keeps it
-	tokens  func(*Session, []*token.ServiceToken)
-	slot    *classic.Slot // towards the other side; nil: no other message renews tokens
+	outside    *message.Network
+	algorithms Algorithms
+	peer       token.Entity
+	holder     token.Holder // of what the other side issues to us; nil: the session alone keeps it
+	tokens     func(*Session, []*token.ServiceToken)
+	slot       *classic.Slot // towards the other side; nil: no other message renews tokens
 }
 
 // An exchange sends and answers the MSL messages inside a channel.
@@ -56,11 +57,12 @@ func newExchange(s *Session, settings exchangeSettings, c *inband) *exchange {
 	return x
 }
 
-// inside is the network for messages inside a channel: keys come from HPKE.
-func inside(n *message.Network, a Algorithms) *message.Network {
-	c := *n
-	c.KeyExchange = keyx.Schemes{keyx.HPKE{KEMs: a.kems()}}
-	return &c
+// network is the one for messages inside a channel: keys come from HPKE. Such
+// messages are rare, so it is made anew for each.
+func (x *exchange) network() *message.Network {
+	n := *x.outside
+	n.KeyExchange = keyx.Schemes{keyx.HPKE{KEMs: x.algorithms.kems()}}
+	return &n
 }
 
 // issues notes the newest tokens that the other side has from us; u of them may
@@ -225,7 +227,7 @@ func (x *exchange) perform(l letter) error {
 		return err
 	}
 	defer keyx.Erase(open.Offers)
-	sealed, err := x.network.Seal(x.ctx, spec)
+	sealed, err := x.network().Seal(x.ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -289,7 +291,7 @@ func (x *exchange) publish(turn *classic.Turn) {
 
 // due says whether a letter asks for keys.
 func (x *exchange) due(l letter, under *token.Held) bool {
-	return l.fresh || l.renew && under != nil && under.Token.Renewable(now(x.network))
+	return l.fresh || l.renew && under != nil && under.Token.Renewable(now(x.outside))
 }
 
 // under is the token of a letter: what we hold, or as an issuer the newest of
@@ -304,7 +306,7 @@ func (x *exchange) under(l letter) (*token.Held, error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.issued == nil || x.network.PeerToPeer {
+	if x.issued == nil || x.outside.PeerToPeer {
 		return nil, nil
 	}
 	return &token.Held{Token: x.issued, Keys: x.issued.SessionKeys(), Self: x.peer}, nil
@@ -315,7 +317,7 @@ func (x *exchange) spec(l letter, under *token.Held) (spec message.HeaderSpec, o
 	spec = message.HeaderSpec{
 		Under:        under,
 		Renewable:    l.renew,
-		Capabilities: x.network.Capabilities(),
+		Capabilities: x.outside.Capabilities(),
 		Credentials:  l.credentials,
 		Tokens:       message.Tokens{UserID: l.userID, Service: l.tokens},
 	}
@@ -324,10 +326,10 @@ func (x *exchange) spec(l letter, under *token.Held) (spec message.HeaderSpec, o
 	}
 	open.Holder = remembering{x.holder, x}
 	if under == nil {
-		if x.network.Self == nil {
+		if x.outside.Self == nil {
 			return spec, open, errors.New("session: neither a master token nor entity authentication data of our own")
 		}
-		self := entityauth.EntityOf(x.network.Self)
+		self := entityauth.EntityOf(x.outside.Self)
 		open.Parties = keyx.Parties{Requester: self, Identity: self.Identity}
 	} else {
 		if under.From.CBOR {
@@ -336,7 +338,7 @@ func (x *exchange) spec(l letter, under *token.Held) (spec message.HeaderSpec, o
 		open.Parties = keyx.Parties{Identity: under.Self.Identity, Token: under.Token}
 	}
 	if x.due(l, under) {
-		spec.KeyRequests, err = x.network.KeyExchange.Offer(x.ctx, open.Parties)
+		spec.KeyRequests, err = x.network().KeyExchange.Offer(x.ctx, open.Parties)
 		spec.Handshake = l.fresh
 		open.Offers = spec.KeyRequests
 	}
@@ -346,7 +348,7 @@ func (x *exchange) spec(l letter, under *token.Held) (spec message.HeaderSpec, o
 // open opens an answer. One that does not open, is not of the other side or has
 // no place in a channel ends that; an error header is the error.
 func (x *exchange) open(raw []byte, o message.OpenOptions) (*message.Header, error) {
-	h, err := x.network.Open(x.ctx, raw, o)
+	h, err := x.network().Open(x.ctx, raw, o)
 	if e, ok := errors.AsType[*message.ErrorHeader](err); ok && e.Sender == x.peer && e.Answers {
 		return nil, e
 	}
@@ -391,7 +393,7 @@ func (x *exchange) store(l letter, h *message.Header, under *token.Held) error {
 			if older, err = x.newest(x.ctx); err != nil {
 				return err
 			}
-			n.Self = entityauth.EntityOf(x.network.Self)
+			n.Self = entityauth.EntityOf(x.outside.Self)
 			n.From = token.Origin{Issuer: x.peer, Authenticated: h.HeaderProtected, Sentinel: true, CBOR: announcesCBOR(h)}
 		}
 		if err := x.keep(x.ctx, n, older); err != nil {
@@ -404,7 +406,7 @@ func (x *exchange) store(l letter, h *message.Header, under *token.Held) error {
 		x.mu.Unlock()
 	}
 	own := h.Tokens
-	if x.network.PeerToPeer {
+	if x.outside.PeerToPeer {
 		own = h.Peer
 	}
 	if err := x.storeUser(l, own.UserID); err != nil {

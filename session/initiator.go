@@ -454,10 +454,11 @@ func (s *initiator) confirm(ctx context.Context) error {
 	if required && !s.response.auth {
 		return fmt.Errorf("%w: %q has a signing key and did not announce it", ErrAuth, s.To)
 	}
-	c := &control{verify: verifyAuth(ctx, &s.network, labelAuthR2I, s.epoch.th, expected), expected: s.response.auth}
-	network := s.network // which outlives the attempt
+	// What outlives the attempt keeps nothing of it: s.Network is s.network but for
+	// the key exchange.
+	c := &control{verify: verifyAuth(ctx, s.Network, labelAuthR2I, s.epoch.th, expected), expected: s.response.auth}
 	c.rekey.rekeySettings = rekeySettings{
-		network: &network,
+		network: s.Network,
 		kem:     s.kem(),
 		peer:    expected,
 		signs:   s.request.auth || s.held == nil && signs(&s.network, s.network.Self.Scheme()),
@@ -484,7 +485,7 @@ func (s *initiator) confirm(ctx context.Context) error {
 		peer:      s.response.offer,
 		limits:    s.Limits,
 		control:   c,
-		exchange:  exchangeSettings{inside(&s.network, s.Algorithms), expected, s.Holder, s.ServiceTokens, s.Slot},
+		exchange:  exchangeSettings{s.Network, s.Algorithms, expected, s.Holder, s.ServiceTokens, s.Slot},
 		log:       s.Log,
 		onState:   s.OnState,
 		durable:   s.response.offer.durableTime(),

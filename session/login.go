@@ -133,7 +133,7 @@ func (x *exchange) schedule() {
 	if u := x.uit; u != nil && u.RenewalWindow.Before(at) {
 		at, end = u.RenewalWindow, u.Expiration
 	}
-	wait := max(at.Sub(now(x.network)), x.pause)
+	wait := max(at.Sub(now(x.outside)), x.pause)
 	if spread := end.Sub(at) / 8; spread > 0 {
 		wait += rand.N(spread)
 	}

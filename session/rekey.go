@@ -129,7 +129,7 @@ type rekey struct {
 	count    uint64        // rekeys that were completed
 	endedAt  time.Time     // the last of them; zero: none yet
 	err      error         // why the last attempt to begin one failed
-	progress chan struct{} // closed when count or err changes
+	progress chan struct{} // closed when count or err changes; nil: nobody waits
 	timer    *time.Timer
 	stopped  bool
 
@@ -142,7 +142,6 @@ type rekey struct {
 func (r *rekey) init(initiator bool, keys recordKeys, epochs *epochs, every time.Duration) {
 	r.initiator, r.keys, r.epochs, r.every = initiator, keys, epochs, every
 	r.offers.most = rekeysPerSecond
-	r.progress = make(chan struct{})
 	if !initiator {
 		r.state = canAnswer
 		r.every += every / 8 // the initiator's time comes first
@@ -208,8 +207,10 @@ func (r *rekey) complete() {
 
 // tell lets those who wait look again.
 func (r *rekey) tell() {
-	close(r.progress)
-	r.progress = make(chan struct{})
+	if r.progress != nil {
+		close(r.progress)
+		r.progress = nil
+	}
 }
 
 // run waits for a rekey that begins after the call.
@@ -228,6 +229,9 @@ func (r *rekey) run(ctx context.Context, ended <-chan struct{}) error {
 		r.wanted = true
 		if r.state == canOffer || r.state == canAnswer {
 			r.rearm()
+		}
+		if r.progress == nil {
+			r.progress = make(chan struct{})
 		}
 		progress := r.progress
 		r.mu.Unlock()

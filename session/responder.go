@@ -394,7 +394,7 @@ func (s *responder) start(ctx context.Context) error {
 		peer:     s.request.offer,
 		limits:   s.Limits,
 		control:  c,
-		exchange: exchangeSettings{inside(s.Network, s.Algorithms), initiator, nil, s.ServiceTokens, nil},
+		exchange: exchangeSettings{s.Network, s.Algorithms, initiator, nil, s.ServiceTokens, nil},
 		log:      s.Log,
 		onState:  s.OnState,
 		durable:  s.response.offer.durableTime(),
@@ -414,7 +414,8 @@ func (s *responder) confirm(ctx context.Context) error {
 		<-ctx.Done() // the timer is about to end it
 		return context.Cause(ctx)
 	}
-	s.timer = time.AfterFunc(s.timeout(), func() { s.cancel(errSlowConfirm) })
+	cancel := s.cancel // alone: a timer that was stopped may be kept for long
+	s.timer = time.AfterFunc(s.timeout(), func() { cancel(errSlowConfirm) })
 	defer s.timer.Stop()
 	if err := s.session.confirmed(ctx); err != nil {
 		return err

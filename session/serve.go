@@ -12,7 +12,7 @@ import (
 // serve answers a request of the other side. It has a goroutine of its own, as
 // authentication may take its time; there is one request at a time.
 func (x *exchange) serve(raw []byte) {
-	h, err := x.network.Open(x.ctx, raw, message.OpenOptions{Holder: remembering{x.holder, x}})
+	h, err := x.network().Open(x.ctx, raw, message.OpenOptions{Holder: remembering{x.holder, x}})
 	if _, ok := errors.AsType[*message.ErrorHeader](err); ok {
 		x.violate("an error header that answers nothing")
 		return
@@ -34,7 +34,7 @@ func (x *exchange) serve(raw []byte) {
 		return
 	}
 	if err != nil && x.ctx.Err() == nil {
-		answer, err = x.network.SealError(x.ctx, message.ErrorSpec{Err: err, Request: h})
+		answer, err = x.network().SealError(x.ctx, message.ErrorSpec{Err: err, Request: h})
 	}
 	switch {
 	case x.ctx.Err() != nil:
@@ -75,7 +75,7 @@ func (x *exchange) admitUser(u token.User) error {
 // answer makes the answer to a request: the checks are those of classic MSL,
 // and credentials are looked at last.
 func (x *exchange) answer(h *message.Header) (*message.Sealed, error) {
-	n := x.network
+	n := x.network()
 	if err := n.Check(x.ctx, h); err != nil {
 		return nil, err
 	}

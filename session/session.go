@@ -94,7 +94,8 @@ func newShell(s setup) *Session {
 		proved: make(chan error, 1),
 	}
 	n.life, n.end = context.WithCancelCause(context.Background())
-	n.presence.conn.Store(&s.conn)
+	conn := s.conn // alone: what keeps s keeps all of the set-up
+	n.presence.conn.Store(&conn)
 	n.mux = mux.New(mux.Config{
 		Initiator: s.initiator,
 		Wake: func() {
@@ -168,8 +169,8 @@ func newSession(s setup) (*Session, error) {
 	n.info = s.info
 	n.log = s.log
 	n.info.Early = s.opener != nil
-	if s.onState != nil {
-		n.presence.tell = func(to State) { s.onState(n, to) }
+	if tell := s.onState; tell != nil {
+		n.presence.tell = func(to State) { tell(n, to) }
 	}
 	c := s.control
 	n.exchange = newExchange(n, s.exchange, &c.inband)

@@ -360,7 +360,7 @@ func TestFramesBehindSwitch(t *testing.T) {
 func TestMemoryAtRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		before := framing.BuffersInUse()
-		a, b := connect(t, nil)
+		a, b := connect(t, func(_ bool, c *Config) { c.Durable = time.Minute })
 		go a.toy.Write(random(4 << 20))
 		if err := b.toy.wait(4 << 20); err != nil {
 			t.Fatal(err)
@@ -371,10 +371,17 @@ func TestMemoryAtRest(t *testing.T) {
 		}
 		for _, s := range []*side{a, b} {
 			s.writeMu.Lock()
-			if buf := s.out.buf; buf != nil && len(buf.B) > smallestBuffer {
-				t.Errorf("a buffer of %d bytes at rest", len(buf.B))
+			if buf := s.out.buf; buf != nil {
+				t.Errorf("the writer has a buffer of %d bytes at rest", len(buf.B))
 			}
 			s.writeMu.Unlock()
+			s.mu.Lock()
+			for n := s.kept.acked; n < s.kept.next(); n++ {
+				if buf := s.kept.at(n).buf; len(buf.B) > framing.SmallBuffer {
+					t.Errorf("record %d lies in %d bytes at rest", n, len(buf.B))
+				}
+			}
+			s.mu.Unlock()
 		}
 	})
 }

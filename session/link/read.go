@@ -116,7 +116,7 @@ func (l *Link) batchEnd() {
 	l.mu.Lock()
 	live := !l.state.ended()
 	wake := l.acks.due || l.pongWanted || l.pingWanted
-	if l.kept.count == 0 && !l.in.asked {
+	if l.kept.asking == 0 && !l.in.asked {
 		wake = true // at rest the writer's buffer goes back to the pool
 	}
 	ending := l.state == answering

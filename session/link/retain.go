@@ -14,6 +14,9 @@ const (
 	othersAbuse  = 1 << 20  // a peer that acknowledges nothing
 )
 
+// maxSettledRing is how many records at rest there is always room for.
+const maxSettledRing = 16
+
 // A sealed record is kept until it is acknowledged.
 type sealed struct {
 	buf    *framing.Buffer // what it lies in, with a reference; nil if only the length is kept
@@ -39,14 +42,49 @@ func (r *retention) next() uint64 { return r.acked + uint64(r.count) }
 
 func (r *retention) push(s sealed) {
 	if r.count == len(r.ring) {
-		ring := make([]sealed, max(16, 2*len(r.ring)))
-		n := copy(ring, r.ring[r.head:])
-		copy(ring[n:], r.ring[:r.head])
-		r.ring, r.head = ring, 0
+		r.resize(max(4, 2*r.count))
 	}
 	r.ring[(r.head+r.count)&(len(r.ring)-1)] = s
 	r.count++
 	r.charge(s, 1)
+}
+
+func (r *retention) resize(size int) {
+	ring := make([]sealed, size)
+	for i := range r.count {
+		ring[i] = *r.at(r.acked + uint64(i))
+	}
+	r.ring, r.head = ring, 0
+}
+
+// settle makes the records that are kept take as little memory as they need, and
+// reports whether it did: at rest there are few, and small ones, which nothing
+// asks the peer to acknowledge.
+func (r *retention) settle() bool {
+	if r.data+r.others > framing.SmallBuffer {
+		return false
+	}
+	if len(r.ring) > maxSettledRing {
+		r.resize(maxSettledRing)
+	}
+	if r.count == 0 {
+		return true
+	}
+	oldest, newest := r.at(r.acked).buf, r.at(r.next()-1).buf
+	if oldest == newest && (oldest == nil || len(oldest.B) <= framing.SmallBuffer) {
+		return true
+	}
+	small, end := framing.GetBuffer(framing.SmallBuffer), int32(0)
+	for n := r.acked; n < r.next(); n++ {
+		s := r.at(n)
+		copy(small.B[end:], s.buf.B[s.off:s.off+s.n])
+		s.buf.Release()
+		small.Retain()
+		s.buf, s.off = small, end
+		end += s.n
+	}
+	small.Release()
+	return true
 }
 
 func (r *retention) charge(s sealed, sign int) {

@@ -168,6 +168,7 @@ func (l *Link) formBatch() bool {
 	now := l.now()
 	known := l.meter.rate > 0
 	unused := l.kept.count == 0 && o.header == nil
+	quiet := l.kept.asking == 0 && o.header == nil
 	l.mu.Unlock()
 	if dead || o.failed {
 		return false
@@ -200,8 +201,8 @@ func (l *Link) formBatch() bool {
 		}
 	}
 	if len(o.pending) == 0 {
-		if unused {
-			o.release()
+		if quiet {
+			l.rest()
 		}
 		return false
 	}
@@ -210,6 +211,16 @@ func (l *Link) formBatch() bool {
 		l.prompt.Store(false)
 	}
 	return true
+}
+
+// rest gives up the buffer when all that is kept is small and nothing is awaited.
+func (l *Link) rest() {
+	l.mu.Lock()
+	settled := l.kept.settle()
+	l.mu.Unlock()
+	if settled {
+		l.out.release()
+	}
 }
 
 // boundUnsent lets the kernel take no more than about a batch that it cannot send:

@@ -9,14 +9,14 @@ const (
 )
 
 // A bucket limits a rate: it fills with time, and what leaves empties it. The
-// zero value limits nothing.
+// zero value and nil limit nothing.
 type bucket struct {
 	rate   float64 // bytes a second; 0: no limit
 	tokens float64 // bytes that may leave
 	at     time.Duration
 }
 
-func (b *bucket) limits() bool { return b.rate > 0 }
+func (b *bucket) limits() bool { return b != nil && b.rate > 0 }
 
 // room is how much the bucket holds.
 func (b *bucket) room() float64 { return max(b.rate*burstTime.Seconds(), leastRoom) }
@@ -73,9 +73,21 @@ func (s *Stream) SetBandwidth(bytesPerSecond int64) {
 	m := s.m
 	m.mu.Lock()
 	m.unschedule(s)
-	s.send.bucket.set(bytesPerSecond, m.now())
+	s.limit(bytesPerSecond)
 	m.schedule(s)
 	m.unlockAndWake()
+}
+
+// limit sets the rate of s.
+func (s *Stream) limit(bytesPerSecond int64) {
+	b := &s.send.bucket
+	if *b == nil {
+		if bytesPerSecond <= 0 {
+			return
+		}
+		*b = &bucket{}
+	}
+	(*b).set(bytesPerSecond, s.m.now())
 }
 
 // SetBandwidth limits the data of all streams together, as [Stream.SetBandwidth]
@@ -89,7 +101,7 @@ func (m *Mux) SetBandwidth(bytesPerSecond int64) {
 
 // missing is how long the data of s has to wait for its bucket.
 func (m *Mux) missing(s *Stream) time.Duration {
-	b := &s.send.bucket
+	b := s.send.bucket
 	if !b.limits() {
 		return 0
 	}

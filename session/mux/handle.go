@@ -127,10 +127,10 @@ func (m *Mux) handleOpen(b []byte) (rest []byte, err error) {
 		s.reset(frame.CodeRefused)
 		return rest, nil
 	}
-	s.label = slices.Clone(o.Label)
-	if len(o.Metadata) > 1 { // more than the number 0
-		s.metadata = slices.Clone(o.Metadata)
+	if len(o.Metadata) <= 1 { // the number 0
+		o.Metadata = nil
 	}
+	s.title = newTitle(slices.Clone(o.Label), slices.Clone(o.Metadata))
 	m.accept = append(m.accept, s)
 	m.signalAccept()
 	return rest, nil

@@ -228,8 +228,8 @@ func (m *Mux) OpenStream(ctx context.Context, options *StreamOptions) (*Stream, 
 		}
 	}
 	s := newStream(m, true, p)
-	s.label, s.metadata = label, metadata
-	s.send.bucket.set(options.Bandwidth, m.now())
+	s.title = newTitle(label, metadata)
+	s.limit(options.Bandwidth)
 	s.send.compress = options.Compress
 	s.accepted = true
 	s.index = m.index

@@ -87,17 +87,21 @@ func (l *level) pick() (s *Stream, alone bool) {
 // A scheduler says which stream fills the next frame: by urgency, and inside one
 // by turns of 16 KiB.
 type scheduler struct {
-	levels [frame.MaxUrgency + 1]level
-	busy   uint8 // a bit for each level that is not empty
+	levels [frame.MaxUrgency + 1]*level // nil: not used yet
+	busy   uint8                        // a bit for each level that is not empty
 }
 
 func (q *scheduler) any() bool { return q.busy != 0 }
 
 // add puts s into its level.
 func (q *scheduler) add(s *Stream) {
-	l := &q.levels[s.priority.Urgency]
+	l := q.levels[s.priority.Urgency]
+	if l == nil {
+		l = new(level)
+		q.levels[s.priority.Urgency] = l
+	}
 	q.busy |= 1 << s.priority.Urgency
-	s.turn = quantum
+	s.send.turn = quantum
 	switch {
 	case s.send.pending() <= sparse:
 		l.fresh.push(s)
@@ -122,25 +126,25 @@ func (q *scheduler) next() (s *Stream, most int) {
 	if alone {
 		return s, 1 << 30
 	}
-	return s, s.turn
+	return s, int(s.send.turn)
 }
 
 // served counts n bytes that s sent. If more waits, its turn ends when its
 // quantum does.
 func (q *scheduler) served(s *Stream, n int, more bool) {
-	l := &q.levels[s.priority.Urgency]
-	s.turn -= n
+	l := q.levels[s.priority.Urgency]
+	s.send.turn -= int32(n)
 	if s.in == &l.fresh {
 		l.spent += n
-	} else if s.turn < minPiece || !more {
+	} else if s.send.turn < minPiece || !more {
 		l.spent = 0
 		l.flipped = s.in == &l.ring
 	}
 	switch {
 	case !more:
 		q.remove(s)
-	case s.in == &l.fresh || s.turn < minPiece:
-		s.turn = quantum
+	case s.in == &l.fresh || s.send.turn < minPiece:
+		s.send.turn = quantum
 		s.in.remove(s)
 		if s.priority.Incremental {
 			l.ring.push(s)

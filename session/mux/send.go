@@ -61,6 +61,9 @@ type sendHalf struct {
 	cond    sync.Cond  // that call waits here
 
 	state    sendState
+	compress bool
+	misses   uint8      // since a block got smaller; starting over at 256 does no harm
+	turn     int32      // bytes left of its turn, see scheduler
 	code     frame.Code // of RESET_STREAM
 	err      error      // why it was reset
 	deadline *deadline
@@ -74,9 +77,7 @@ type sendHalf struct {
 	limit uint64 // the peer's MAX_STREAM_DATA
 	last  uint64 // record in which the newest bytes or FIN left
 
-	bucket   bucket
-	compress bool
-	misses   uint8 // since a block got smaller; starting over at 256 does no harm
+	bucket *bucket // nil: no limit
 }
 
 // queued is the number of bytes that were taken from writers and wait.

@@ -260,8 +260,8 @@ func (m *Mux) appendData(dst []byte, end int, seq uint64) []byte {
 		if !s.left {
 			o := frame.StreamOpen{
 				ID: m.numbered<<1 | m.ownBit(), Urgency: s.priority.Urgency, Incremental: s.priority.Incremental,
-				Label: s.label, Metadata: s.metadata,
 			}
+			o.Label, o.Metadata = s.title.get()
 			if o.Len() > end-len(dst) {
 				return dst
 			}

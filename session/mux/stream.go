@@ -41,10 +41,9 @@ type StreamOptions struct {
 // directions end one by one. All methods may be called concurrently.
 type Stream struct {
 	m        *Mux
-	id       uint64 // once left
-	index    uint64 // of an own stream: the how-manieth was opened, to order them before they left
-	label    []byte
-	metadata frame.Metadata
+	id       uint64   // once left
+	index    uint64   // of an own stream: the how-manieth was opened, to order them before they left
+	title    *title   // nil: none
 	priority Priority // of the sending direction
 
 	local    bool  // opened here
@@ -57,10 +56,31 @@ type Stream struct {
 	// Place in the scheduler, see list.
 	in         *list
 	next, prev *Stream
-	turn       int // bytes left of its turn
 
 	send sendHalf
 	recv recvHalf
+}
+
+// A title is what a stream is opened with for the other side's application. Few
+// have one.
+type title struct {
+	label    []byte
+	metadata frame.Metadata
+}
+
+func newTitle(label []byte, metadata frame.Metadata) *title {
+	if len(label) == 0 && len(metadata) == 0 {
+		return nil
+	}
+	return &title{label, metadata}
+}
+
+// get is what there is of the title.
+func (t *title) get() (label []byte, metadata frame.Metadata) {
+	if t == nil {
+		return nil, nil
+	}
+	return t.label, t.metadata
 }
 
 func newStream(m *Mux, local bool, p Priority) *Stream {
@@ -173,9 +193,10 @@ type Info struct {
 func (s *Stream) Info() Info {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
+	label, metadata := s.title.get()
 	return Info{
 		ID: s.id, HasID: s.left, Local: s.local,
-		Label: string(s.label), Metadata: s.metadata.Map(), Priority: s.priority,
+		Label: string(label), Metadata: metadata.Map(), Priority: s.priority,
 		Sent: s.send.sent, Queued: s.send.pending(),
 		Received: s.recv.window.received, Unread: int(s.recv.window.received - s.recv.window.freed),
 		Window: s.recv.window.size,
