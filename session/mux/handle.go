@@ -162,7 +162,8 @@ func (m *Mux) handleStream(typ uint64, b []byte, buf *framing.Buffer) (rest []by
 	return rest, err
 }
 
-// receive handles a STREAM frame. It reports whether it woke the reader.
+// receive handles a STREAM frame. It reports whether it woke the reader: what is
+// small is waited for, of bulk there is more to come.
 func (m *Mux) receive(f *frame.Stream, buf *framing.Buffer) (woke bool, err error) {
 	s, err := m.findOpen(f.ID)
 	if err != nil {
@@ -184,7 +185,9 @@ func (m *Mux) receive(f *frame.Stream, buf *framing.Buffer) (woke bool, err erro
 		return false, nil
 	}
 	woke = h.into != nil
-	if !h.deliver(f.Data, buf) {
+	small := h.deliver(f.Data, buf)
+	tail := h.bulk // of a large write, cut off by the record's end
+	if h.bulk = !small; h.bulk || tail {
 		if !h.woken {
 			h.woken = true
 			m.bulk = append(m.bulk, s)

@@ -85,6 +85,7 @@ type recvHalf struct {
 	state    recvState
 	busy     bool       // bytes of current are being read without the lock
 	woken    bool       // in Mux.bulk
+	bulk     bool       // the last frame was large
 	code     frame.Code // of STOP_SENDING
 	err      error      // why nobody reads any more, or the peer's reset
 	deadline *deadline
@@ -99,8 +100,7 @@ type recvHalf struct {
 
 func (h *recvHalf) empty() bool { return len(h.current.b) == 0 && h.head == len(h.queue) }
 
-// deliver takes a frame's data, which lies in buf. It reports whether what
-// came is small, so that a waiting reader is to be woken at once.
+// deliver takes a frame's data, which lies in buf, and reports whether it is small.
 func (h *recvHalf) deliver(data []byte, buf *framing.Buffer) (small bool) {
 	small = len(data) < retainFrom
 	if small && h.into != nil && h.empty() {

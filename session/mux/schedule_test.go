@@ -199,6 +199,39 @@ func TestSparseCounts(t *testing.T) {
 	}
 }
 
+// The end of a large write that did not fit the record is bulk; what is small by
+// itself is not.
+func TestTailOfBulkWaitsForTheBatch(t *testing.T) {
+	w := manual(Config{}, Config{})
+	a, b := w.open(t, nil)
+	for _, k := range []struct {
+		size int
+		bulk []bool // of its frames
+	}{
+		{100, []bool{false}}, {testRecord + 100, []bool{true, true}}, {100, []bool{false}},
+	} {
+		go a.Write(make([]byte, k.size))
+		for i, bulk := range k.bulk {
+			var record []byte
+			for len(record) == 0 {
+				runtime.Gosched()
+				record, _ = w.a.AppendFrames(nil, testRecord, frame.Data, 0)
+			}
+			buf := framing.GetBuffer(0)
+			err := handle(w.b, record, buf)
+			buf.Release()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := len(w.b.bulk) > 0; got != bulk {
+				t.Errorf("frame %d of %d bytes: bulk %v", i, k.size, got)
+			}
+			w.b.BatchEnd()
+		}
+		io.ReadFull(b, make([]byte, k.size))
+	}
+}
+
 // Credit goes with another record once half of the window is used up, and alone
 // only when three quarters are.
 func TestCreditWaitsForCompany(t *testing.T) {
