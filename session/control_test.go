@@ -111,13 +111,14 @@ func TestMisplacedFrames(t *testing.T) {
 			}
 			// The frame takes AUTH's place.
 			s, err := newSession(setup{
-				initiator: true, conn: a, reader: i.reader, epoch: i.epoch, exporter: i.exporter,
+				initiator: true, conn: a, epoch: i.epoch, exporter: i.exporter,
 				suite: i.response.suite, own: i.request.offer, peer: i.response.offer,
 				control: &control{auth: f.frame},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
+			_ = s.confirmed(t.Context(), i.reader)
 			<-s.Done()
 			if !errors.Is(s.Err(), &Error{Code: f.code}) {
 				t.Errorf("the sender sees %v", s.Err())

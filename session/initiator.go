@@ -476,7 +476,6 @@ func (s *initiator) confirm(ctx context.Context) error {
 		early:     s.response.early,
 		initiator: true,
 		conn:      s.conn,
-		reader:    s.reader,
 		epoch:     s.epoch,
 		exporter:  s.exporter,
 		suite:     s.response.suite,
@@ -504,7 +503,7 @@ func (s *initiator) confirm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.session.confirmed(ctx)
+	return s.session.confirmed(ctx, s.reader)
 }
 
 // kem is the KEM that x came from.

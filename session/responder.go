@@ -384,7 +384,6 @@ func (s *responder) start(ctx context.Context) error {
 	s.session, err = newSession(setup{
 		opener:   opener,
 		conn:     s.conn,
-		reader:   s.reader,
 		prefix:   s.sent.Raw,
 		epoch:    s.epoch,
 		exporter: s.exporter,
@@ -410,14 +409,12 @@ func (s *responder) start(ctx context.Context) error {
 // confirm waits for the initiator's first record. What issuing the token
 // discards is discarded now and not before (W-02).
 func (s *responder) confirm(ctx context.Context) error {
-	if !s.timer.Stop() {
-		<-ctx.Done() // the timer is about to end it
-		return context.Cause(ctx)
+	if s.timer.Stop() { // or it is about to end ctx
+		cancel := s.cancel // alone: a timer that was stopped may be kept for long
+		s.timer = time.AfterFunc(s.timeout(), func() { cancel(errSlowConfirm) })
+		defer s.timer.Stop()
 	}
-	cancel := s.cancel // alone: a timer that was stopped may be kept for long
-	s.timer = time.AfterFunc(s.timeout(), func() { cancel(errSlowConfirm) })
-	defer s.timer.Stop()
-	if err := s.session.confirmed(ctx); err != nil {
+	if err := s.session.confirmed(ctx, s.reader); err != nil {
 		return err
 	}
 	t := s.header.MasterToken

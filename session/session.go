@@ -63,7 +63,6 @@ type setup struct {
 	opener    *stream.Opener // of early data that is accepted; nil: of none
 	initiator bool
 	conn      transport.Conn
-	reader    *framing.Reader
 	prefix    []byte // the header that goes before the first record
 	epoch     *epoch
 	exporter  mslcrypto.Key
@@ -133,9 +132,9 @@ func newShell(s setup) *Session {
 	return n
 }
 
-// newSession starts the channel on its connection: the first record leaves,
-// behind prefix, and records are read from now on. The session belongs to
-// nobody until confirmed has returned.
+// newSession starts the channel on its connection: the responder's first record
+// leaves, behind prefix. Nothing is read, and the session belongs to nobody, until
+// confirmed is called, which must be.
 func newSession(s setup) (*Session, error) {
 	n := s.shell
 	var streams link.Source
@@ -221,7 +220,7 @@ func newSession(s setup) (*Session, error) {
 	if n.early != nil {
 		n.early.end(n.link)
 	}
-	return n, n.link.Attach(s.conn, s.reader, s.prefix)
+	return n, n.link.Attach(s.conn, s.prefix)
 }
 
 // proveByAttach confirms a set-up by a proof of its keys (channel set-up 4.6.7),
@@ -240,8 +239,10 @@ func (s *Session) prove(err error) {
 	}
 }
 
-// confirmed waits for the first record of the other side.
-func (s *Session) confirmed(ctx context.Context) error {
+// confirmed waits for the first record of the other side, and lets r, which
+// reads from the connection, be read from then on.
+func (s *Session) confirmed(ctx context.Context, r *framing.Reader) error {
+	s.link.Begin(r)
 	select {
 	case err := <-s.proved:
 		return setUpError(err)

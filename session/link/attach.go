@@ -18,11 +18,10 @@ const maxAhead = 128 << 10
 // errFenced is the cause of a loss that gives place to another connection.
 var errFenced = errors.New("another connection takes its place")
 
-// Attach gives the Link its first connection and starts to read from r, which
-// reads from conn and may hold bytes already. header is sent first, in one write
-// with the first record, which is sent at once. Both conn and r are closed by
-// the Link.
-func (l *Link) Attach(conn transport.Conn, r *framing.Reader, header []byte) error {
+// Attach gives the Link its first connection, from which [Link.Begin] reads. The
+// responder sends its first record at once, behind header and in one write with
+// it; the initiator's answers that. conn is closed by the Link.
+func (l *Link) Attach(conn transport.Conn, header []byte) error {
 	l.writeMu.Lock()
 	l.mu.Lock()
 	if l.state != idle {
@@ -32,12 +31,28 @@ func (l *Link) Attach(conn transport.Conn, r *framing.Reader, header []byte) err
 		return err
 	}
 	l.connect(conn, header)
+	l.pingWanted = l.pingWanted || !l.cfg.Initiator // so that there is a first record
 	l.mu.Unlock()
 	l.writeMu.Unlock()
 	l.cfg.Logger.Debug("msl channel: connected")
-	l.Wake()
-	go l.read(r, 0)
+	if !l.cfg.Initiator {
+		l.Wake()
+	}
 	return nil
+}
+
+// Begin reads from r, which reads from the connection given to [Link.Attach] and
+// may hold bytes already, and handles the first record. Then it returns, or when
+// the connection has failed, and a goroutine goes on with reading, which closes
+// r. It is called once, whatever has become of the Link since.
+//
+// The answer to that record is left to the goroutine: what the caller writes at
+// once leaves with it.
+func (l *Link) Begin(r *framing.Reader) {
+	l.in.mu.Lock()
+	err := l.openRecord(r)
+	l.in.mu.Unlock()
+	go l.read(r, err)
 }
 
 // connect makes conn the connection. Called with writeMu and mu held.
@@ -47,7 +62,6 @@ func (l *Link) connect(conn transport.Conn, header []byte) {
 	l.cfg.Recorder.State(from.String(), l.state.String(), attached.String())
 	l.conn, l.gone = conn, make(chan struct{})
 	l.out.attach(conn, header)
-	l.pingWanted = true // so that there is a first record
 	now := l.now()
 	l.live.heard, l.live.askSince, l.live.probing = now, now, false
 	if l.state == running {
@@ -168,7 +182,7 @@ func (l *Link) Resume(conn transport.Conn, r *framing.Reader, z Resumption) erro
 		l.cfg.Control.Acked(z.Received)
 		l.cfg.Streams.Acked(z.Received)
 	}
-	go l.read(r, z.Skip)
+	go func() { l.read(r, l.skip(r, z.Skip)) }()
 	l.Wake()
 	return nil
 }
@@ -197,6 +211,7 @@ func (l *Link) resume(conn transport.Conn, z Resumption) error {
 	l.out.resend, l.out.resendEnd = max(z.Next, z.Received), l.kept.next()
 	l.written = l.out.resend
 	l.connect(conn, z.Header)
+	l.pingWanted = true // what was lost is acknowledged at once, and the round trip known
 	if l.state == closing {
 		l.expireClose(closing, now)
 	}

@@ -57,6 +57,12 @@ func (l *Link) CloseWithError(err error) {
 
 func (l *Link) close(err error, code frame.Code, reason string) {
 	l.mu.Lock()
+	unproved := l.state == running && l.acks.due && l.bytesOut == 0
+	l.mu.Unlock()
+	if unproved {
+		l.Wake() // CLOSE comes behind the first record, which is about to leave
+	}
+	l.mu.Lock()
 	if !l.state.ended() {
 		l.closeCode, l.closeText = code, reason
 	}

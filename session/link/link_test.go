@@ -49,17 +49,13 @@ func TestHeaderGoesFirst(t *testing.T) {
 	a, b := pair(t, nil, nil, nil)
 	a.conn, b.conn = transport.Pipe()
 	header := []byte(`{"headerdata":""}`)
-	if err := a.Attach(a.conn, framing.NewReader(a.conn, framing.Limits{}), header); err != nil {
-		t.Fatal(err)
-	}
+	a.attachTo(t, framing.NewReader(a.conn, framing.Limits{}), header)
 	r := framing.NewReader(b.conn, framing.Limits{})
 	got, _, err := r.Object()
 	if err != nil || !bytes.Equal(got, header) {
 		t.Fatalf("%q, %v", got, err)
 	}
-	if err := b.Attach(b.conn, r, nil); err != nil {
-		t.Fatal(err)
-	}
+	b.attachTo(t, r, nil)
 	go a.toy.Write(header)
 	if err := b.toy.wait(int64(len(header))); err != nil {
 		t.Fatal(err)
@@ -247,7 +243,7 @@ func TestConnectionEnds(t *testing.T) {
 	if b.Err() != ErrClosed {
 		t.Errorf("never attached: %v", b.Err())
 	}
-	if b.Attach(b.conn, framing.NewReader(b.conn, framing.Limits{}), nil) == nil {
+	if b.Attach(b.conn, nil) == nil {
 		t.Error("attached after the end")
 	}
 }

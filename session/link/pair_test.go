@@ -264,9 +264,19 @@ func pair(t testing.TB, ca, cb transport.Conn, change func(initiator bool, c *Co
 
 func (s *side) attach(t testing.TB) {
 	t.Helper()
-	if err := s.Attach(s.conn, framing.NewReader(s.conn, framing.Limits{}), nil); err != nil {
+	s.attachTo(t, framing.NewReader(s.conn, framing.Limits{}), nil)
+}
+
+// attachTo attaches a side that reads from r, and has it send a PING at once.
+func (s *side) attachTo(t testing.TB, r *framing.Reader, header []byte) {
+	t.Helper()
+	if err := s.Attach(s.conn, header); err != nil {
 		t.Fatal(err)
 	}
+	if s.cfg.Initiator {
+		s.RequestAck()
+	}
+	go s.Begin(r)
 }
 
 // connect attaches both ends of a pipe, and checks at the test's end that

@@ -47,9 +47,7 @@ func deafPair(t *testing.T) (a, b *side) {
 	ca, cb := loopback(t)
 	a, b = pair(t, ca, newDeaf(t, cb), nil)
 	a.attach(t)
-	if err := b.Attach(b.conn, framing.NewReader(cb, framing.Limits{}), nil); err != nil {
-		t.Fatal(err)
-	}
+	b.attachTo(t, framing.NewReader(cb, framing.Limits{}), nil)
 	t.Cleanup(func() {
 		a.Abort(ErrClosed)
 		b.Abort(ErrClosed)

@@ -36,36 +36,45 @@ type input struct {
 	early     earlyInput
 }
 
-// read opens and handles records until the connection ends. The first skip of
-// them were handled before.
-func (l *Link) read(r *framing.Reader, skip uint64) {
+// read opens and handles records until the connection ends, which it has done
+// already if err says so.
+func (l *Link) read(r *framing.Reader, err error) {
 	defer l.detach(r)
 	defer l.batchEnd()
-	if err := l.skip(r, skip); err != nil {
-		l.broke(l.lost(err))
-		return
-	}
 	l.in.mu.Lock()
 	defer l.in.mu.Unlock()
-	for shared := false; ; {
+	l.endBatch(r)
+	for shared := false; err == nil; {
 		if l.in.early.past && !shared {
 			shared = true
 			l.shareReading(r)
 		}
-		err := l.readRecord(r)
-		if err == errNothing {
+		if err = l.readRecord(r); err == errNothing {
 			err = l.awaitMore()
 		}
-		if err != nil {
-			l.in.reader = nil
-			l.broke(l.lost(err))
-			return
-		}
+	}
+	l.in.reader = nil
+	l.broke(l.lost(err))
+}
+
+// readRecord handles the next record, and what a batch ends with if it was the
+// last that has arrived.
+func (l *Link) readRecord(r *framing.Reader) error {
+	err := l.openRecord(r)
+	if err == nil {
+		l.endBatch(r)
+	}
+	return err
+}
+
+func (l *Link) endBatch(r *framing.Reader) {
+	if !r.HasRecord() || l.in.unhandled >= maxUnhandled {
+		l.batchEnd()
 	}
 }
 
-// readRecord handles the next record.
-func (l *Link) readRecord(r *framing.Reader) error {
+// openRecord handles the next record.
+func (l *Link) openRecord(r *framing.Reader) error {
 	early, err := l.earlyNext(r)
 	if err != nil {
 		return err
@@ -85,9 +94,6 @@ func (l *Link) readRecord(r *framing.Reader) error {
 		return err
 	}
 	l.in.unhandled += size
-	if !r.HasRecord() || l.in.unhandled >= maxUnhandled {
-		l.batchEnd()
-	}
 	return nil
 }
 
@@ -165,6 +171,9 @@ func (l *Link) handleRecord(record framing.Record, opener *stream.Opener) error 
 	a.received++
 	a.bytes += int64(len(record.B))
 	wake := false
+	if l.cfg.Initiator && l.bytesOut == 0 {
+		a.due = true // the peer waits for our first record
+	}
 	if asks {
 		if !a.asked {
 			a.asked, a.askedAt = true, now

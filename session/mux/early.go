@@ -67,23 +67,33 @@ const resent = math.MaxUint64
 // Unsent tells that no record of those until now counts: what was in them waits
 // to be sent again, and Delivered waits for that.
 func (m *Mux) Unsent() {
-	m.renumber(resent, func(uint64) bool { return true })
-}
-
-// Resent tells that all that was Unsent is in records up to seq.
-func (m *Mux) Resent(seq uint64) {
-	m.renumber(seq, func(n uint64) bool { return n == resent })
-}
-
-// renumber gives what left in records of which is says so the number seq.
-func (m *Mux) renumber(seq uint64, is func(uint64) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.streams {
-		if s.local && is(s.send.last) {
+		if s.local {
+			s.send.last = resent
+			m.unsent = append(m.unsent, s)
+		}
+	}
+	m.renumber(func(uint64) bool { return true }, resent)
+}
+
+// Resent tells that all that was Unsent is in records up to seq. Some of its
+// streams may have ended since: the first records are answered while others wait.
+func (m *Mux) Resent(seq uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.unsent {
+		if s.send.last == resent {
 			s.send.last = seq
 		}
 	}
+	m.unsent = nil
+	m.renumber(func(n uint64) bool { return n == resent }, seq)
+}
+
+// renumber has who waits for records of which is says so wait for record seq.
+func (m *Mux) renumber(is func(uint64) bool, seq uint64) {
 	for _, d := range m.deliveries {
 		if d.left && is(d.seq) {
 			d.seq = seq

@@ -159,6 +159,7 @@ type Mux struct {
 
 	acked      uint64
 	deliveries []*delivery
+	unsent     []*Stream // of early data that is to be sent again, see Resent
 }
 
 // New returns a Mux with no streams.
