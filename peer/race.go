@@ -20,6 +20,13 @@ func (a addresses) dial(ctx context.Context, urls []string) (transport.Conn, err
 	if len(urls) == 0 {
 		return nil, errors.New("peer: no URL to dial")
 	}
+	if len(urls) == 1 {
+		conn, err := transport.Dial(ctx, urls[0], a.opts)
+		if err != nil {
+			return nil, fmt.Errorf("peer: %w", errors.Join(err, context.Cause(ctx)))
+		}
+		return conn, nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the losers, which close what they have by themselves
 	type outcome struct {

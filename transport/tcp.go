@@ -115,6 +115,7 @@ type tcpConn struct {
 	url    string
 }
 
+// newTCPConn makes a Conn of c, for which package net has set TCP_NODELAY.
 func newTCPConn(c net.Conn, url string) (Conn, error) {
 	tc, ok := c.(*net.TCPConn)
 	if !ok {
@@ -122,7 +123,7 @@ func newTCPConn(c net.Conn, url string) (Conn, error) {
 		return nil, fmt.Errorf("unexpected connection type %T", c)
 	}
 	conn := &tcpConn{TCPConn: tc, url: url}
-	if err := errors.Join(tc.SetNoDelay(true), conn.init(tc)); err != nil {
+	if err := conn.init(tc); err != nil {
 		c.Close()
 		return nil, err
 	}
