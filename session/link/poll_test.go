@@ -139,6 +139,7 @@ func TestBulkMakesWay(t *testing.T) {
 		bulk := func() int {
 			a.mu.Lock()
 			a.meter.rate = 1 << 30
+			a.meter.samples[rateSamples-1] = a.meter.rate // the last one to be overwritten
 			a.sentAt = a.now()
 			a.mu.Unlock()
 			o.largest()
