@@ -4,13 +4,12 @@ import "time"
 
 // Beside bulk, a small message waits for bytes of bulk that went before it, for
 // the goroutine that is to read it, and for a processor. While streams that are
-// asked and answered travel beside bulk, the writer of bulk therefore forms
-// smaller batches, which end with the record that holds a small message, takes
-// the answers itself (see poll), and yields its processor now and then.
+// asked and answered travel beside bulk, a batch of the writer therefore ends
+// with the record that holds a small message, and behind it the writer takes the
+// answers itself (see poll) and yields its processor now and then.
 const (
-	sparseTime   = 3 * time.Millisecond // after a small message
-	sparseBatch  = 48 << 10
-	sparseRecord = 16 << 10
+	bulkBatch  = 8 << 10              // bytes
+	sparseTime = 3 * time.Millisecond // after a small message
 
 	yieldInterval = 150 * time.Microsecond
 	// Beside busy processes of others a yield costs a whole turn.
@@ -30,19 +29,14 @@ func (l *Link) noteSparse(now instant) bool {
 	return true
 }
 
-// besideSparse reports whether a small message left of late.
-func (o *output) besideSparse(now instant) bool {
-	return o.sparseAt != 0 && now-o.sparseAt < sparseTime
-}
-
 // makeWay is called by the writer behind each batch.
 func (l *Link) makeWay() {
 	o := &l.out
-	if o.last < minBatch || o.sparseAt == 0 {
+	if o.last < bulkBatch || o.sparseAt == 0 {
 		return
 	}
 	now := l.now()
-	if !o.besideSparse(now) {
+	if now-o.sparseAt >= sparseTime {
 		return
 	}
 	l.poll()

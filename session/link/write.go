@@ -191,11 +191,7 @@ func (l *Link) formBatch() bool {
 	if l.formResend(limit) {
 		return true
 	}
-	most := l.cfg.MaxRecord
-	if o.besideSparse(now) {
-		limit, most = min(limit, sparseBatch), min(most, sparseRecord)
-	}
-	for l.formRecord(limit-len(o.pending), most, now) {
+	for l.formRecord(limit-len(o.pending), now) {
 		if l.noteSparse(now) || limit-len(o.pending) < smallestBuffer {
 			break
 		}
@@ -304,16 +300,15 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 }
 
 // formRecord forms and seals one record of at most limit bytes, if limit
-// leaves room for one, with a plaintext of at most most bytes unless a frame needs
-// more, and adds it to what is pending.
-func (l *Link) formRecord(limit, most int, now instant) bool {
+// leaves room for one, and adds it to what is pending.
+func (l *Link) formRecord(limit int, now instant) bool {
 	o := &l.out
 	waiting := l.waiting()
 	p, ok := l.plan(now, waiting)
 	if !ok {
 		return false
 	}
-	room := min(most, max(limit, smallestBuffer)-stream.RecordOverhead)
+	room := min(l.cfg.MaxRecord, max(limit, smallestBuffer)-stream.RecordOverhead)
 	if p.first {
 		room = min(room, recordAfterIdle)
 	}
