@@ -39,7 +39,7 @@ var (
 	}
 	fullPlan = Plan{
 		Effort: Effort{Sample: time.Second, Connections: 2000, Streams: 10000, Delay: 50 * time.Millisecond},
-		Rounds: 7, Budget: 33 * time.Minute, Delayed: 2,
+		Rounds: 5, Budget: 33 * time.Minute, Delayed: 2,
 	}
 )
 
