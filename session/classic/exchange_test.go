@@ -393,7 +393,9 @@ func TestAnswerNeedsKeys(t *testing.T) {
 	} {
 		var said, returned error
 		turn := w.client.slot().Try() // so that no keys are asked for
+		handled := make(chan struct{})
 		w.handle = func(in *Incoming) error {
+			defer close(handled)
 			turn.Publish(nil)
 			said = in.CanAnswer(tt.answer)
 			returned = in.Respond(t.Context(), tt.answer)
@@ -401,6 +403,7 @@ func TestAnswerNeedsKeys(t *testing.T) {
 		}
 		w.client.Network.KeyExchange = nil
 		_, err := w.do(plain, "data")
+		<-handled
 		if !errors.Is(err, tt.code) || !errors.Is(said, tt.code) || !errors.Is(returned, tt.code) {
 			t.Errorf("%v: requester %v, CanAnswer %v, Respond %v", tt.code, err, said, returned)
 		}
