@@ -165,3 +165,43 @@ func TestLinkSetsLowWater(t *testing.T) {
 	a.writeMu.Unlock()
 	stop(t, a, b)
 }
+
+// Who only receives has to know the round trip too: its windows grow by it.
+func TestReceiverMeasuresRoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := connect(t, func(initiator bool, c *Config) { c.PeerRetain = 64 << 10 })
+		time.Sleep(time.Minute)
+		b.mu.Lock()
+		b.meter = meter{} // as if nothing had been measured
+		b.mu.Unlock()
+		a.toy.Write(make([]byte, 2*firstPing))
+		b.toy.push(frame.Quiet, frame.AppendMaxData(nil, 1)) // credit for what came
+		synctest.Wait()
+		if s := b.Stats(); s.RoundTrip == 0 || s.LeastRoundTrip == 0 {
+			t.Errorf("round trip %v, at least %v", s.RoundTrip, s.LeastRoundTrip)
+		}
+	})
+}
+
+func TestPingIsDue(t *testing.T) {
+	var m meter
+	if m.due(time.Millisecond, firstPing-1) {
+		t.Error("due before there was bulk")
+	}
+	if !m.due(time.Millisecond, firstPing) {
+		t.Error("not due with the first bulk")
+	}
+	m.pingAt = time.Millisecond
+	m.pong(3 * time.Millisecond)
+	if m.roundTrip != 2*time.Millisecond || m.least != m.roundTrip {
+		t.Errorf("round trip %v, at least %v", m.roundTrip, m.least)
+	}
+	if m.due(pingInterval, 1<<30) || !m.due(time.Millisecond+pingInterval, 1<<30) {
+		t.Error("due at another time than a second later")
+	}
+	m.pingAt = pingInterval
+	m.pong(pingInterval + time.Second)
+	if m.least != 2*time.Millisecond || m.roundTrip <= m.least {
+		t.Errorf("round trip %v, at least %v after one in a queue", m.roundTrip, m.least)
+	}
+}
