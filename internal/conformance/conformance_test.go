@@ -115,7 +115,6 @@ type run struct {
 	members map[string]json.RawMessage // of the whole file
 
 	cases, passed int
-	notYet        map[string]int // by reason
 
 	messages, opened, compared, unequal int      // of replayed conversations
 	unopened                            []string // conversations that our client cannot open
@@ -124,18 +123,8 @@ type run struct {
 // report is the line about the list.
 func (r *run) report(file, list string) string {
 	line := fmt.Sprintf("%-18s %-30s %3d cases, %3d passed", file, list, r.cases, r.passed)
-	notYet := 0
-	var reasons []string
-	for _, reason := range slices.Sorted(maps.Keys(r.notYet)) {
-		notYet += r.notYet[reason]
-		reasons = append(reasons, fmt.Sprintf("%d: %s", r.notYet[reason], reason))
-	}
-	if failed := r.cases - r.passed - notYet; failed > 0 {
+	if failed := r.cases - r.passed; failed > 0 {
 		line += fmt.Sprintf(", %3d FAILED", failed)
-	}
-	line += fmt.Sprintf(", %3d not yet run", notYet)
-	if len(reasons) > 0 {
-		line += " (" + strings.Join(reasons, "; ") + ")"
 	}
 	if r.messages > 0 {
 		line += fmt.Sprintf("\n%-18s %-30s %3d messages, %3d written by us and compared, %3d unequal; %3d answers opened, %d conversations not", file, "replayed", r.messages, r.compared, r.unequal, r.opened, len(r.unopened))
@@ -146,30 +135,14 @@ func (r *run) report(file, list string) string {
 	return line
 }
 
-// errNotYet is the error of a case that cannot be run yet.
-type errNotYet string
-
-func (e errNotYet) Error() string { return string(e) }
-
-// one runs one case. Its error fails the case, unless it says that something is
-// not built yet: a scheme that the configuration lacks.
+// one runs one case. Its error fails the case.
 func (r *run) one(name string, f func(t *testing.T) error) {
 	r.cases++
 	r.t.Run(name, func(t *testing.T) {
-		err := f(t)
-		var notYet errNotYet
-		switch {
-		case t.Failed():
-		case err == nil:
-			r.passed++
-		case errors.As(err, &notYet):
-			if r.notYet == nil {
-				r.notYet = make(map[string]int)
-			}
-			r.notYet[string(notYet)]++
-			t.Skip(notYet)
-		default:
+		if err := f(t); err != nil {
 			t.Error(err)
+		} else if !t.Failed() {
+			r.passed++
 		}
 	})
 }
@@ -214,7 +187,7 @@ func (w *result[T]) compare(got T, err error, same func(got, want T) error) erro
 		return w.Error.compare(err, true)
 	}
 	if err != nil {
-		return unbuilt(err)
+		return err
 	}
 	if w.OK == nil {
 		return errors.New("the vectors give no outcome")
@@ -236,9 +209,6 @@ func (w *wanted) compare(err error, inPayload bool) error {
 		return nil // the peer failed in an unplanned way; any clean refusal is right
 	}
 	if want := mslerr.Code(w.InternalCode - mslerr.WireOffset); e.Code != want || e.Code.String() != w.Name || e.ResponseCode() != w.ResponseCode {
-		if notYet := unbuilt(err); notYet != err {
-			return notYet
-		}
 		return fmt.Errorf("refused with %w, want %s (%v)", err, w.Name, w.ResponseCode.String())
 	}
 	switch {
@@ -248,17 +218,6 @@ func (w *wanted) compare(err error, inPayload bool) error {
 		return fmt.Errorf("%w names message %d, which the peer does not know", err, e.MessageID)
 	}
 	return nil
-}
-
-// unbuilt turns the error of a scheme that is not there into errNotYet.
-func unbuilt(err error) error {
-	if e, ok := errors.AsType[*mslerr.Error](err); ok {
-		switch e.Code {
-		case mslerr.EntityAuthFactoryNotFound, mslerr.KeyxFactoryNotFound, mslerr.UserAuthFactoryNotFound:
-			return errNotYet("scheme " + e.Detail)
-		}
-	}
-	return err
 }
 
 // mayAccept says whether the note beside a case leaves its outcome open.

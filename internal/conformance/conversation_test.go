@@ -206,7 +206,7 @@ func (k *connection) refused(err error) error {
 	if normal("", answer["internalcode"]) == fmt.Sprint(int64(e.Code)+mslerr.WireOffset) {
 		return nil
 	}
-	return unbuilt(err)
+	return err
 }
 
 // header compares the plaintext of a header, and what was parsed of its tokens.
@@ -277,7 +277,7 @@ func payloadData(t *testing.T, n *message.Network, o openedObject) ([]byte, erro
 			return a.Decompress(nil, p.Data, 1<<20)
 		}
 	}
-	return nil, errNotYet("compression " + p.CompressionAlgo)
+	return nil, fmt.Errorf("compression %q is not known", p.CompressionAlgo)
 }
 
 // viewErrorData is the plaintext of an error header.

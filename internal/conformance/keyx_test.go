@@ -100,7 +100,7 @@ func (s *secrets) requester(t testing.TB, q keyRequest, repository keyx.Reposito
 	case "JWK_LADDER":
 		scheme = keyx.JWKLadder(ladder)
 	default:
-		return nil, nil, errNotYet("key exchange scheme " + q.Scheme)
+		return nil, nil, fmt.Errorf("key exchange scheme %q is not known", q.Scheme)
 	}
 	offers, err := scheme.Offer(t.Context(), keyx.Parties{Identity: s.PSKIdentity})
 	return scheme, offers, err
@@ -198,11 +198,11 @@ func (e *exchange) run(t *testing.T, r *run) error {
 	responder := r.keys.keyExchange(t, issuer)
 	requests, err := responder.ParseRequests(framing.Array{raw})
 	if err != nil {
-		return unbuilt(err)
+		return err
 	}
 	answer, err := responder.Answer(t.Context(), requests, parties, nil)
 	if err != nil {
-		return unbuilt(err)
+		return err
 	}
 	again := new(keyx.MemoryRepository)
 	if scheme, offers, err = s.requester(t, e.Request, again); err != nil {

@@ -56,7 +56,7 @@ const features = "EIUNCRS"
 // session/classic runs under; browsers have no TCP.
 func TestMatrix(t *testing.T) {
 	if raceEnabled || testing.Short() || runtime.GOOS == "js" {
-		t.Skip("measured elsewhere")
+		t.Skip("hundreds of RSA keys and TCP: not under -race, with -short or in a browser")
 	}
 	k := loadKeys(t, filepath.Join(root(t), "internal/conformance/testdata/keys.json"))
 	var table strings.Builder

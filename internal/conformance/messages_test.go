@@ -160,7 +160,7 @@ func (c *messageCase) accepted(t *testing.T, r *run) error {
 		err = nil
 	}
 	if err != nil {
-		return unbuilt(err)
+		return err
 	}
 	if err := c.countObjects(); err != nil {
 		return err

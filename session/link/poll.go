@@ -11,12 +11,16 @@ import (
 // errNothing means that nothing more has arrived. The reading that it ends can go on.
 var errNothing = errors.New("nothing has arrived")
 
-// arrived reads what has arrived at a connection, without blocking.
+// A pollable connection can be read without blocking.
+type pollable interface {
+	transport.Conn
+	transport.TryReader
+	transport.WaitReader
+}
+
+// arrived reads what has arrived at a connection.
 type arrived struct {
-	conn interface {
-		transport.TryReader
-		transport.WaitReader
-	}
+	conn    pollable
 	drained bool // the last read took all there was
 }
 
@@ -38,10 +42,7 @@ func (l *Link) shareReading(r *framing.Reader) {
 	l.mu.Lock()
 	conn := l.conn
 	l.mu.Unlock()
-	c, ok := conn.(interface {
-		transport.TryReader
-		transport.WaitReader
-	})
+	c, ok := conn.(pollable)
 	if !ok {
 		return
 	}
@@ -83,7 +84,7 @@ func (l *Link) poll() {
 		}
 		if err != errNothing {
 			in.failed = err
-			_ = in.arrived.conn.(transport.Conn).SetReadDeadline(time.Unix(1, 0)) // wakes the reading goroutine
+			_ = in.arrived.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reading goroutine
 		}
 		return
 	}
