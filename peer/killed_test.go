@@ -108,6 +108,7 @@ func TestKilledServer(t *testing.T) {
 			t.Errorf("stream %d: Delivered: %v", i, err)
 		}
 	}
+	<-s.Done() // a moment after its streams
 	if !errors.Is(s.Err(), session.ErrChannelLost) {
 		t.Errorf("the session ended with %v", s.Err())
 	}
