@@ -21,11 +21,13 @@ type Cell struct {
 	// Run is the client's part. What it holds it hands to bench.hold, and it
 	// calls bench.start when what is measured begins.
 	Run func(context.Context, *bench) (Outcome, error)
+	// Alone, in place of Run, measures one round in this process; no peer takes part.
+	Alone func(*Run, time.Duration) error
 }
 
 // Applies says whether p takes part.
 func (c Cell) Applies(p *Peer) bool {
-	return c.Can(p) && (p.Only == nil || slices.Contains(p.Only, c.Name))
+	return c.Alone == nil && c.Can(p) && (p.Only == nil || slices.Contains(p.Only, c.Name))
 }
 
 // An Outcome is what one run of a cell gave.
@@ -122,5 +124,6 @@ func cells() []Cell {
 		roundTrip(cellUrgent, true, true),
 		setUp(false), setUp(true),
 		flights(false), flights(true), attach(false), attach(true),
-		idleConnections(), idleStreams())
+		idleConnections(), idleStreams(),
+		Cell{Name: cellChunks, Alone: (*Run).chunks})
 }

@@ -20,6 +20,7 @@ import (
 // The classic JSON encoding, in this process alone: payload chunks of 64 KiB
 // against the cryptography and Base64 that they cannot do without.
 const (
+	cellChunks  = "classic encode, verify"
 	cellEncode  = "classic encode"
 	cellVerify  = "classic verify"
 	peerRaw     = "AES-CBC + HMAC-SHA256 + Base64"

@@ -186,7 +186,9 @@ func run(ctx context.Context, plan Plan, list []*Peer, cells []Cell, progress io
 		}
 	}()
 	for _, c := range cells {
-		r.Cells = append(r.Cells, c.Name)
+		if c.Alone == nil {
+			r.Cells = append(r.Cells, c.Name)
+		}
 	}
 	for _, p := range list {
 		pr, err := startPair(ctx, p, plan)
@@ -217,15 +219,17 @@ func run(ctx context.Context, plan Plan, list []*Peer, cells []Cell, progress io
 				continue
 			}
 			fmt.Fprintf(progress, "round %d: %s\n", r.Rounds+1, c.Name)
+			if c.Alone != nil {
+				if err := c.Alone(r, plan.Sample); err != nil {
+					return nil, err
+				}
+			}
 			for _, p := range pairs {
 				if c.Applies(p.peer) {
 					s, err := p.sample(c, plan.Effort)
 					r.note(c, p.peer, s, err)
 				}
 			}
-		}
-		if err := r.chunks(plan.Sample); err != nil {
-			return nil, err
 		}
 		slices.Reverse(pairs)
 		longest = max(longest, time.Since(start))
