@@ -67,13 +67,14 @@ func (a *acceptor) serve(ctx context.Context, listeners []transport.Listener) er
 }
 
 func (a *acceptor) accept(ctx context.Context, l transport.Listener) error {
+	values := context.WithoutCancel(ctx)
 	for {
 		conn, err := l.Accept(ctx)
 		if err != nil {
 			return err
 		}
 		go func() {
-			if err := a.serveConn(context.WithoutCancel(ctx), conn); err != nil {
+			if err := a.serveConn(values, conn); err != nil {
 				a.log.LogAttrs(ctx, slog.LevelDebug, "msl: connection refused", slog.String("from", conn.RemoteAddr().String()), slog.Any("error", err))
 			}
 		}()

@@ -10,15 +10,15 @@ import (
 // control is the session's own source of frames, beside those of the streams:
 // AUTH, CONTROL, and those of rekeys.
 type control struct {
-	expected bool // the other side's header announced AUTH
-	rekey    rekey
-	inband   inband
+	rekey  rekey
+	inband inband
 
 	mu   sync.Mutex // guards auth, which leaves by whoever writes
 	auth []byte     // the frame to be sent; nil: none, or it has left
 
 	// Touched by the reading goroutine only.
 	verify   func(data, signature []byte) error // of AUTH; nil once the first record was handled
+	expected bool                               // the other side's header announced AUTH; never changes
 	verified bool
 	opened   bool // the first record was handled
 }

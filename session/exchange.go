@@ -17,8 +17,11 @@ import (
 	"github.com/mslgo/msl/session/classic"
 )
 
-// errNoAnswer is what is wrong with an answer that the channel ends for.
-var errNoAnswer = errors.New("session: not a proper answer")
+var (
+	// errNoAnswer is what is wrong with an answer that the channel ends for.
+	errNoAnswer      = errors.New("session: not a proper answer")
+	errTokenKeysGone = errors.New("session: the token keys that made the other side's master token are gone")
+)
 
 // exchangeSettings is what a set-up settled for the messages inside its channel.
 type exchangeSettings struct {
@@ -36,23 +39,23 @@ type exchange struct {
 	session *Session
 	inband  *inband
 	ctx     context.Context // ends with the session
-	turn    chan struct{}   // has one element while a request is unanswered
 
-	mu         sync.Mutex // guards all below
+	mu         sync.Mutex    // guards all below
+	turn       chan struct{} // has one element while a request is unanswered; nil: there was none yet
 	held       []*token.Held
 	uit        *token.UserIDToken
-	local      string             // name under which uit is held
-	user       token.User         // who is logged in
-	issued     *token.MasterToken // the newest that the other side has from us
-	issuedUser *token.UserIDToken // of user, from us; nil: not known
-	last       time.Time          // of our last request
-	timer      *time.Timer        // of the next renewal; nil: none
-	pause      time.Duration      // after a renewal that brought nothing
+	local      string                  // name under which uit is held
+	user       token.User              // who is logged in
+	issued     token.SealedMasterToken // the newest that the other side has from us
+	issuedUser *token.UserIDToken      // of user, from us; nil: not known
+	last       time.Time               // of our last request
+	timer      *time.Timer             // of the next renewal; nil: none
+	pause      time.Duration           // after a renewal that brought nothing
 	ended      bool
 }
 
 func newExchange(s *Session, settings exchangeSettings, c *inband) *exchange {
-	x := &exchange{exchangeSettings: settings, session: s, inband: c, ctx: s.life, turn: make(chan struct{}, 1)}
+	x := &exchange{exchangeSettings: settings, session: s, inband: c, ctx: s.life}
 	c.init(func(request []byte) { go x.serve(request) })
 	return x
 }
@@ -65,15 +68,20 @@ func (x *exchange) network() *message.Network {
 	return &n
 }
 
-// issues notes the newest tokens that the other side has from us; u of them may
-// be nil, or somebody else's.
-func (x *exchange) issues(t *token.MasterToken, u *token.UserIDToken) {
+// issues notes who is logged in, and the newest tokens that the other side has
+// from us. Each may be missing, and u somebody else's.
+func (x *exchange) issues(user token.User, t *token.MasterToken, u *token.UserIDToken) {
 	x.mu.Lock()
-	x.issued = t
+	defer x.mu.Unlock()
+	if user != "" {
+		x.user = user
+	}
+	if t != nil {
+		x.issued = t.Sealed()
+	}
 	if u != nil && u.Verified() {
 		x.issuedUser = u
 	}
-	x.mu.Unlock()
 }
 
 func (x *exchange) stop() {
@@ -176,11 +184,22 @@ type letter struct {
 	tokens      []*token.ServiceToken
 }
 
+// turns is where a request waits for its turn.
+func (x *exchange) turns() chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.turn == nil {
+		x.turn = make(chan struct{}, 1)
+	}
+	return x.turn
+}
+
 // request sends a letter and waits for its answer, or until ctx ends: the
 // exchange then goes on, since tokens that it brings are to be stored.
 func (x *exchange) request(ctx context.Context, l letter) error {
+	turn := x.turns()
 	select {
-	case x.turn <- struct{}{}:
+	case turn <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-x.ctx.Done():
@@ -189,7 +208,7 @@ func (x *exchange) request(ctx context.Context, l letter) error {
 	done := make(chan error, 1)
 	go func() {
 		err := x.perform(l)
-		<-x.turn
+		<-turn
 		done <- err
 	}()
 	select {
@@ -304,12 +323,18 @@ func (x *exchange) under(l letter) (*token.Held, error) {
 	if h != nil || err != nil {
 		return h, err
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.issued == nil || x.outside.PeerToPeer {
+	issued, _, _ := x.standing()
+	if issued.IsZero() || x.outside.PeerToPeer {
 		return nil, nil
 	}
-	return &token.Held{Token: x.issued, Keys: x.issued.SessionKeys(), Self: x.peer}, nil
+	t, err := issued.Open(x.outside.TokenKeys)
+	switch {
+	case err != nil:
+		return nil, err
+	case !t.Verified():
+		return nil, errTokenKeysGone
+	}
+	return &token.Held{Token: t, Keys: t.SessionKeys(), Self: x.peer}, nil
 }
 
 // spec is what a letter says.

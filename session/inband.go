@@ -40,13 +40,13 @@ type inband struct {
 	// serve is given each request of the other side, by the reading goroutine.
 	serve func(request []byte)
 
-	mu        sync.Mutex // guards all below
-	now       *outgoing  // being sent; nil: none
-	request   *outgoing  // waits
-	response  *outgoing  // waits
-	requested bool       // our request has left, and is not answered
-	owed      bool       // a request of the other side is not answered
-	answers   chan []byte
+	mu        sync.Mutex  // guards all below
+	now       *outgoing   // being sent; nil: none
+	request   *outgoing   // waits
+	response  *outgoing   // waits
+	requested bool        // our request has left, and is not answered
+	owed      bool        // a request of the other side is not answered
+	answers   chan []byte // of our last request, made with it
 
 	// Touched by the reading goroutine only.
 	in         []byte // of the message that is arriving
@@ -58,7 +58,6 @@ type inband struct {
 func (c *inband) init(serve func([]byte)) {
 	c.serve = serve
 	c.received.most = controlsPerSecond
-	c.answers = make(chan []byte, 1)
 }
 
 // send lets a message wait; the caller wakes the link. There is at most one
@@ -71,6 +70,7 @@ func (c *inband) send(message []byte, response bool) {
 		c.response = m
 	} else {
 		c.request = m
+		c.answers = make(chan []byte, 1)
 	}
 }
 

@@ -27,7 +27,7 @@ func (r *Responder) recheck() time.Duration {
 // are not revoked, and Admit still admits it.
 func (r *Responder) permitted(ctx context.Context, s *Session) error {
 	t, user, userSerial := s.exchange.standing()
-	if t != nil {
+	if !t.IsZero() {
 		if err := r.Network.CheckRevoked(ctx, s.info.Entity, t.Serial, user, userSerial); err != nil {
 			return err
 		}
@@ -104,9 +104,9 @@ func (w *recheckWatch) stop() {
 	}
 }
 
-// standing is what the other side has from us: its newest master token, nil before
-// the set-up is confirmed, its user, and the serial number of the user's token or -1.
-func (x *exchange) standing() (*token.MasterToken, token.User, int64) {
+// standing is what the other side has from us: its newest master token, none
+// before the set-up is confirmed, its user, and the serial number of the user's token or -1.
+func (x *exchange) standing() (token.SealedMasterToken, token.User, int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.issuedUser == nil {

@@ -120,18 +120,18 @@ type rekey struct {
 
 	mu       sync.Mutex // guards all below
 	state    rekeyState
-	frame    []byte        // waits to leave; nil: none
-	secret   mslcrypto.Key // of the records behind it
+	stopped  bool
 	asks     bool          // REKEY_ASK waits
 	asked    bool          // it has left, and no rekey ended since
 	wanted   bool          // another one, when this has ended
+	frame    []byte        // waits to leave; nil: none
+	secret   mslcrypto.Key // of the records behind it
 	share    share         // the initiator's, until REKEY_DONE
 	count    uint64        // rekeys that were completed
 	endedAt  time.Time     // the last of them; zero: none yet
 	err      error         // why the last attempt to begin one failed
 	progress chan struct{} // closed when count or err changes; nil: nobody waits
 	timer    *time.Timer
-	stopped  bool
 
 	// Touched by the reading goroutine only.
 	offers rate
@@ -483,7 +483,7 @@ func (r *rekey) handleSwitch(b []byte) (rest []byte, err error) {
 	}
 	r.epochs.use(number, func(e *epoch) {
 		err = r.keys.SwitchReceive(e.i2r)
-		r.settleLocked(e)
+		e.eraseRecordKeys()
 	})
 	r.epochs.settle()
 	r.complete()
@@ -493,13 +493,8 @@ func (r *rekey) handleSwitch(b []byte) (rest []byte, err error) {
 // settle erases what is not needed after this side's part: the secrets of both
 // directions, of which the link has copies, and the epoch before.
 func (r *rekey) settle(e *epoch) {
-	r.epochs.use(e.number, r.settleLocked)
+	r.epochs.use(e.number, (*epoch).eraseRecordKeys)
 	r.epochs.settle()
-}
-
-func (r *rekey) settleLocked(e *epoch) {
-	e.i2r.Erase()
-	e.r2i.Erase()
 }
 
 func (r *rekey) handleAsk() error {

@@ -425,7 +425,7 @@ func (s *responder) confirm(ctx context.Context) error {
 	if user == nil {
 		user = s.header.Tokens.UserID
 	}
-	s.session.exchange.issues(t, user)
+	s.session.exchange.issues(s.header.User, t, user)
 	return s.Network.Issuer.Confirm(ctx, s.header.Sender, t.Serial, t.Sequence)
 }
 

@@ -81,6 +81,14 @@ func newEpoch(number uint32, th digest, root mslcrypto.Expander) *epoch {
 	}
 }
 
+// eraseRecordKeys ends the secrets of both directions, of which the link has
+// copies.
+func (e *epoch) eraseRecordKeys() {
+	e.i2r.Erase()
+	e.r2i.Erase()
+	e.i2r, e.r2i = nil, nil
+}
+
 // erase overwrites the secrets that the epoch still has.
 func (e *epoch) erase() {
 	for _, k := range []mslcrypto.Key{e.i2r, e.r2i, e.attach, e.rekey} {

@@ -287,3 +287,15 @@ func TestShares(t *testing.T) {
 		})
 	}
 }
+
+func TestEraseRecordKeys(t *testing.T) {
+	e := newEpoch(0, digest{}, expander(span(1, sha256.Size)))
+	i2r, r2i, zero := e.i2r, e.r2i, make([]byte, sha256.Size)
+	e.eraseRecordKeys()
+	if !bytes.Equal(i2r, zero) || !bytes.Equal(r2i, zero) || e.i2r != nil || e.r2i != nil {
+		t.Error("a direction's secret is kept")
+	}
+	if bytes.Equal(e.attach, zero) || bytes.Equal(e.rekey, zero) {
+		t.Error("the secrets for attach and rekey went too")
+	}
+}

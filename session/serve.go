@@ -115,19 +115,13 @@ func (x *exchange) answer(h *message.Header) (*message.Sealed, error) {
 	if len(sealed.Raw) > maxControl {
 		return nil, mslerr.New(mslerr.InternalException, "an answer of %d bytes, more than %d", len(sealed.Raw), maxControl)
 	}
-	x.mu.Lock()
-	if h.User != "" {
-		x.user = h.User
-	}
+	t := h.MasterToken
 	switch {
 	case spec.KeyResponse != nil:
-		x.issued = spec.KeyResponse.Token
-	case h.MasterToken != nil && h.MasterToken.Verified():
-		x.issued = h.MasterToken
+		t = spec.KeyResponse.Token
+	case t != nil && !t.Verified():
+		t = nil
 	}
-	if user != nil && user.Verified() {
-		x.issuedUser = user
-	}
-	x.mu.Unlock()
+	x.issues(h.User, t, user)
 	return sealed, x.received(h.Tokens.Service, h)
 }

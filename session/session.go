@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mslgo/msl/framing"
@@ -49,8 +50,8 @@ type Session struct {
 	idle     idleWatch
 	rechecks recheckWatch
 	looks    lookout
-	proved   chan error      // takes one value: what the first record proved
-	life     context.Context // ends with the session
+	proved   atomic.Pointer[chan error] // takes one value: what the first record proved; nil: nobody asks any more
+	life     context.Context            // ends with the session
 	end      context.CancelCauseFunc
 	once     sync.Once
 	err      error // why it ended; read after life
@@ -88,10 +89,9 @@ type setup struct {
 // newShell makes what of a session does not need the keys. Until there is a
 // link its frames wait, or leave as early data.
 func newShell(s setup) *Session {
-	n := &Session{
-		info:   s.info,
-		proved: make(chan error, 1),
-	}
+	n := &Session{info: s.info}
+	proved := make(chan error, 1)
+	n.proved.Store(&proved)
 	n.life, n.end = context.WithCancelCause(context.Background())
 	conn := s.conn // alone: what keeps s keeps all of the set-up
 	n.presence.conn.Store(&conn)
@@ -158,9 +158,7 @@ func newSession(s setup) (*Session, error) {
 		return s.shell, err
 	}
 	logKeys(s.keyLog, s.id, s.epoch)
-	// The link has copies of its own.
-	out.Erase()
-	in.Erase()
+	s.epoch.eraseRecordKeys()
 	n.id = s.id
 	n.epochs = &epochs{newest: s.epoch, begun: epochBegun(s.recorder, s.keyLog, s.id)}
 	n.control = s.control
@@ -190,7 +188,7 @@ func newSession(s setup) (*Session, error) {
 		Logger:       s.log,
 		Recorder:     s.recorder,
 		OnOpened: func() {
-			if err := c.firstRecord(); err != nil {
+			if err := n.control.firstRecord(); err != nil {
 				n.link.CloseWithError(err) // tells onClose
 				return
 			}
@@ -233,8 +231,12 @@ func (s *Session) proveByAttach() {
 
 // prove tells what the first record proved; only the first word counts.
 func (s *Session) prove(err error) {
+	proved := s.proved.Load()
+	if proved == nil {
+		return
+	}
 	select {
-	case s.proved <- err:
+	case *proved <- err:
 	default:
 	}
 }
@@ -242,9 +244,11 @@ func (s *Session) prove(err error) {
 // confirmed waits for the first record of the other side, and lets r, which
 // reads from the connection, be read from then on.
 func (s *Session) confirmed(ctx context.Context, r *framing.Reader) error {
+	proved := *s.proved.Load()
+	defer s.proved.Store(nil)
 	s.link.Begin(r)
 	select {
-	case err := <-s.proved:
+	case err := <-proved:
 		return setUpError(err)
 	case <-ctx.Done():
 		return context.Cause(ctx)

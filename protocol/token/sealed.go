@@ -1,10 +1,10 @@
 package token
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/mslgo/msl/framing"
@@ -53,7 +53,8 @@ func parseSealed(o framing.Object, missing mslerr.Code) (sealed, error) {
 		return s, mslerr.Wrap(mslerr.ParseError, err)
 	}
 	// A token outlives the message it came in, with whose memory o is made.
-	s.tokendata, s.signature = bytes.Clone(s.tokendata), bytes.Clone(s.signature)
+	both, n := slices.Concat(s.tokendata, s.signature), len(s.tokendata)
+	s.tokendata, s.signature = both[:n:n], both[n:]
 	return s, nil
 }
 

@@ -474,3 +474,25 @@ func BenchmarkMintAndParse(b *testing.B) {
 		}
 	}
 }
+
+func TestSealedMasterToken(t *testing.T) {
+	keys := newKeys(t, 1)
+	minted := mintMaster(t, keys)
+	sealed := minted.Sealed()
+	if sealed.IsZero() || sealed.Serial != minted.Serial {
+		t.Errorf("serial number %d of %v", sealed.Serial, minted)
+	}
+	mt, err := sealed.Open(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !mt.Verified() || !mt.Equal(minted) || !bytes.Equal(mt.SessionKeys().Signature, session.Signature) || !bytes.Equal(encode(t, mt.Object()), encode(t, minted.Object())) {
+		t.Errorf("%v is not what was sealed", mt)
+	}
+	if mt, err = sealed.Open(newKeys(t, 2)); err != nil || mt.Verified() {
+		t.Errorf("verified with other keys: %v", err)
+	}
+	if !(SealedMasterToken{}).IsZero() {
+		t.Error("there is a token in the zero value")
+	}
+}

@@ -180,19 +180,19 @@ type Link struct {
 
 	mu         sync.Mutex // guards all below; never held while a source or the connection is called
 	state      state
+	confirmed  bool // a record was opened, or an attach proved the keys
+	clean      bool // both sides confirmed the end
+	closeSent  bool // the own CLOSE is with the connection, and the peer's came before
 	conn       transport.Conn
 	gone       chan struct{} // closed when the reader and writer of conn have ended; nil without one
-	confirmed  bool          // a record was opened, or an attach proved the keys
 	lostErr    error         // why the connection was lost
 	lostTimer  *time.Timer   // until no other one is waited for
 	err        error         // why running ended
-	clean      bool          // both sides confirmed the end
 	closeTimer *time.Timer
 	closeBy    instant    // when the Link ends whatever the peer does, once it has closed
 	closeCode  frame.Code // of the own CLOSE
 	closeText  string
 	closeAt    uint64 // number of the record with the own CLOSE + 1; 0: not formed
-	closeSent  bool   // it is with the connection, and the peer's came before
 	peerClose  uint64 // number of the record with the peer's CLOSE + 1; 0: none
 	written    uint64 // records below are with the connection
 	writeErr   error  // why writing ended
