@@ -447,3 +447,15 @@ func FuzzControlFrames(f *testing.F) {
 		}
 	})
 }
+
+// A responder sends under the token that it issued, which it can read only with
+// the keys that made it.
+func TestRequestWithoutTokenKeys(t *testing.T) {
+	w, _ := inbandWorld(t)
+	client, server := w.sessions(t)
+	w.responder.Network.TokenKeys.Rotate(serviceContext(t), 0)
+	if err := server.SendServiceTokens(t.Context()); err != errTokenKeysGone {
+		t.Error(err)
+	}
+	echo(t, client, server)
+}

@@ -116,7 +116,7 @@ type Mux struct {
 	streams map[uint64]*Stream // that have an ID and have not ended both ways
 
 	// Streams opened here.
-	unopened  map[*Stream]struct{} // STREAM_OPEN has not left
+	unopened  map[*Stream]struct{} // STREAM_OPEN has not left; nil: there was none yet
 	openTimer *time.Timer
 	index     uint64        // opened so far, also those that never left
 	reserved  uint64        // numbered or to be numbered
@@ -130,7 +130,7 @@ type Mux struct {
 	limit      uint64 // of them
 	limitSent  uint64 // the newest MAX_STREAMS that left
 	accept     []*Stream
-	acceptable chan struct{} // has one element when somebody should look at accept
+	acceptable chan struct{} // has one element when somebody should look at accept; closed by Fail
 
 	goingAway  bool // Shutdown was called
 	served     uint64
@@ -167,7 +167,7 @@ func New(config Config) *Mux {
 	config.setDefaults()
 	return &Mux{
 		config: config, start: time.Now(), done: make(chan struct{}),
-		streams: map[uint64]*Stream{}, unopened: map[*Stream]struct{}{},
+		streams: map[uint64]*Stream{},
 		allowed: config.PeerMaxStreams, sendLimit: config.PeerCredit,
 		limit: config.MaxStreams, limitSent: config.MaxStreams,
 		acceptable: make(chan struct{}, 1),
@@ -236,6 +236,9 @@ func (m *Mux) OpenStream(ctx context.Context, options *StreamOptions) (*Stream, 
 	s.index = m.index
 	m.index++
 	m.reserved++
+	if m.unopened == nil {
+		m.unopened = map[*Stream]struct{}{}
+	}
 	m.unopened[s] = struct{}{}
 	if m.openTimer == nil {
 		m.openTimer = time.AfterFunc(openDelay, m.openAll)
@@ -297,7 +300,6 @@ func (m *Mux) AcceptStream(ctx context.Context) (*Stream, error) {
 		}
 		select {
 		case <-m.acceptable:
-		case <-m.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -305,6 +307,9 @@ func (m *Mux) AcceptStream(ctx context.Context) (*Stream, error) {
 }
 
 func (m *Mux) signalAccept() {
+	if m.err != nil {
+		return // acceptable is closed
+	}
 	select {
 	case m.acceptable <- struct{}{}:
 	default:
@@ -382,6 +387,7 @@ func (m *Mux) Fail(err error) {
 	}
 	m.err = err
 	close(m.done)
+	close(m.acceptable)
 	if m.openTimer != nil {
 		m.openTimer.Stop()
 	}
