@@ -133,6 +133,7 @@ type attachment struct {
 	answered bool
 	taken    bool          // conn and reader are the link's
 	sent     chan error    // what became of the writing
+	next     uint64        // number of the first record that was not sent; read after sent
 	wrote    chan struct{} // closed when nobody writes any more
 
 	held  *token.Held
@@ -150,13 +151,15 @@ func (a *attachment) run(ctx context.Context) error {
 	}
 	// Who sends ahead reads at the same time: the other side may not read on
 	// before it has written its answer.
+	unanswered, stop := context.WithCancel(ctx)
+	defer stop()
 	go func() {
 		defer close(a.wrote)
-		if _, err := a.conn.Write(request); err != nil {
-			a.sent <- err
-			return
+		_, err := a.conn.Write(request)
+		if err == nil {
+			a.next, err = a.session.link.SendAhead(unanswered, a.conn, a.standing)
 		}
-		a.sent <- a.session.link.SendAhead(a.conn, a.standing)
+		a.sent <- err
 	}()
 	answer, err := a.answer(ctx)
 	if err != nil {
@@ -173,13 +176,14 @@ func (a *attachment) run(ctx context.Context) error {
 	if !a.proved(answer.proof, func(e *epoch) []byte { return e.attachAnswer(a.hq, a.session.id, a.n, answer.received) }) {
 		return fmt.Errorf("%w: the answer to an attach is not proved", ErrUntrusted)
 	}
+	stop()
 	// This ends, as the other side reads whatever it writes.
 	if err := <-a.sent; err != nil {
 		return err
 	}
 	err = a.session.move(a.conn, a.reader, link.Resumption{
 		Received: answer.received,
-		Next:     max(a.standing.Acked+uint64(a.standing.Ahead), answer.received),
+		Next:     max(a.next, answer.received),
 	})
 	a.taken = err == nil
 	return err

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -128,25 +129,90 @@ func (l *Link) Standing() Standing {
 	return s
 }
 
-// SendAhead writes the records from s.Acked on, s.Ahead of them, to w. The Link
-// has no connection meanwhile.
-func (l *Link) SendAhead(w io.Writer, s Standing) error {
-	for n, end := s.Acked, s.Acked+uint64(s.Ahead); n < end; {
-		l.mu.Lock()
-		if !l.state.detached() {
-			defer l.mu.Unlock()
-			return l.err
+// SendAhead writes the records from s.Acked on, s.Ahead of them, to w. If these
+// are all there are, it goes on until ctx ends with new ones of what waits, while
+// all together are about maxAhead bytes at most. It returns the number of the
+// first record that was not sent. The Link has no connection meanwhile.
+func (l *Link) SendAhead(ctx context.Context, w io.Writer, s Standing) (next uint64, err error) {
+	l.mu.Lock()
+	l.attachSays()
+	l.mu.Unlock()
+	woken := make(chan struct{}, 1)
+	l.tellWoken(woken)
+	defer l.tellWoken(nil)
+	next = s.Acked
+	for end := s.Acked + uint64(s.Ahead); ; end = l.NextSeq() {
+		for next < end {
+			l.mu.Lock()
+			if !l.state.detached() {
+				defer l.mu.Unlock()
+				return next, l.err
+			}
+			b, buf, after := l.kept.piece(next, end, maxBatch)
+			l.mu.Unlock()
+			_, err := w.Write(b)
+			buf.Release()
+			if err != nil {
+				return next, err
+			}
+			next = after
 		}
-		b, buf, next := l.kept.piece(n, end, maxBatch)
-		l.mu.Unlock()
-		_, err := w.Write(b)
-		buf.Release()
-		if err != nil {
-			return err
+		if next < l.NextSeq() {
+			return next, nil // more than may be sent ahead
 		}
-		n = next
+		if l.formAhead() {
+			continue
+		}
+		select {
+		case <-woken:
+		case <-ctx.Done():
+			return next, nil
+		}
 	}
-	return nil
+}
+
+// tellWoken makes Wake tell c while there is no connection. Nil: nobody.
+func (l *Link) tellWoken(c chan struct{}) {
+	l.writeMu.Lock()
+	l.out.woken = c
+	l.writeMu.Unlock()
+}
+
+// formAhead forms records of what waits, as many as can be sent ahead, and
+// reports whether there may be more to send.
+//
+// To the peer they are like records that were on their way when the connection
+// was lost. They have no ACK, which the attach says, and no PONG, which would be
+// late; nor a PING, since those are for after the attach.
+func (l *Link) formAhead() bool {
+	l.wanted.Store(false)
+	formed := false
+	l.writeMu.Lock()
+	for now := l.now(); l.roomAhead() >= smallestBuffer && l.formRecord(l.roomAhead(), now); formed = true {
+		l.out.pending = nil // it is sent from what is kept
+	}
+	l.out.detach()
+	l.writeMu.Unlock()
+	return formed || l.wanted.Load() // who called Wake meanwhile found a writer
+}
+
+// roomAhead is how many bytes of new records may be sent ahead.
+func (l *Link) roomAhead() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.state.detached() {
+		return 0
+	}
+	return maxAhead - int(l.kept.data+l.kept.others)
+}
+
+// attachSays forgets what the peer is owed: the headers of an attach tell it
+// what was received.
+func (l *Link) attachSays() {
+	a := &l.acks
+	a.sent = max(a.sent, a.received)
+	a.bytes, a.asked, a.due = 0, false, false
+	l.pongWanted = false
 }
 
 // A Resumption is what both sides have settled about another connection.
@@ -198,13 +264,10 @@ func (l *Link) resume(conn transport.Conn, z Resumption) error {
 		return fmt.Errorf("msl channel: the peer says that it has %d records: not from %d to %d", z.Received, l.kept.acked, l.kept.next())
 	}
 	now := l.now()
-	l.live.attach(l.kept.asking > 0 && z.Received == l.kept.acked)
+	l.live.attach(l.live.asking && z.Received == l.kept.acked)
 	l.kept.release(z.Received)
 	l.meter.restart(now)
-	a := &l.acks
-	a.sent = max(a.sent, a.received) // the headers have said so
-	a.bytes, a.asked, a.due = 0, false, false
-	l.pongWanted = false
+	l.attachSays()
 	l.confirmed = true
 	l.in.unhandled, l.in.asked = 0, false
 	l.stopTimers()

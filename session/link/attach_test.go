@@ -34,7 +34,7 @@ func rejoin(t testing.TB, a, b *side) {
 	a.conn, b.conn = transport.Pipe()
 	at := a.Standing()
 	sent := make(chan error, 1)
-	go func() { sent <- a.SendAhead(a.conn, at) }()
+	go func() { sent <- a.SendAhead(context.Background(), a.conn, at) }()
 	received := b.Standing().Received
 	if err := b.Resume(b.conn, framing.NewReader(b.conn, framing.Limits{}), Resumption{
 		Received: at.Received,

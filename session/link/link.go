@@ -397,6 +397,7 @@ func (l *Link) detach(r *framing.Reader) {
 	l.mu.Lock()
 	gone := l.gone
 	l.gone, l.conn, l.writeErr = nil, nil, nil
+	l.live.asking = l.kept.asking > 0
 	ended := l.state == closed
 	l.mu.Unlock()
 	if ended {

@@ -126,6 +126,7 @@ type liveness struct {
 	timer    *time.Timer
 	due      instant // when the timer ends; never: it does not run
 
+	asking bool // when the connection was lost, records that ask were unacknowledged
 	barren uint // attaches in a row that brought no progress
 }
 

@@ -47,6 +47,8 @@ type output struct {
 	sparseAt   instant // when there was a new one; 0: never
 	yieldAt    instant // when the processor is yielded again at the earliest
 
+	woken chan<- struct{} // told of Wake while there is no connection, see SendAhead; nil: nobody is
+
 	resend, resendEnd uint64          // numbers of kept records to be sent again; none if equal
 	lent              *framing.Buffer // what pending lies in, if it is sent again
 
@@ -171,6 +173,10 @@ func (l *Link) formBatch() bool {
 	quiet := l.kept.asking == 0 && o.header == nil
 	l.mu.Unlock()
 	if dead || o.failed {
+		select {
+		case o.woken <- struct{}{}:
+		default:
+		}
 		return false
 	}
 	if known {
@@ -259,18 +265,19 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 	p.ack = p.ackTo > l.acks.sent
 	p.due = l.acks.due && p.ack
 	switch l.state {
-	case closing, answering:
+	case closing, parting, answering:
 		if l.closeAt == 0 {
 			p.close, p.code, p.reason = true, l.closeCode, l.closeText
 			return p, true
 		}
 		return p, p.due
-	case running:
+	case running, lost:
 	default:
 		return p, false
 	}
+	ahead := l.state == lost // see formAhead
 	dataOK := l.kept.data < l.budget()
-	othersOK := l.kept.others < othersBudget
+	othersOK := l.kept.others < othersBudget && !(ahead && l.kept.others > othersPing)
 	l.limited = waiting < frame.Data
 	switch {
 	case waiting == frame.Data && dataOK:
@@ -285,6 +292,10 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 		return p, true
 	}
 	p.keyUpdate = false
+	p.first = now-l.sentAt >= idleTime && l.bytesOut > 0 // not the one with AUTH
+	if ahead {
+		return p, p.most > frame.None
+	}
 	if othersOK || p.most == frame.Data {
 		p.pong, p.pongData = l.pongWanted, l.pong
 		p.ping = l.pingWanted
@@ -295,7 +306,6 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 	if !l.meter.pingOut {
 		p.ping = p.ping || l.kept.others > othersPing || p.most > frame.None && l.meter.due(now, l.bytesIn+l.bytesOut)
 	}
-	p.first = now-l.sentAt >= idleTime
 	return p, true
 }
 
@@ -427,7 +437,7 @@ func (l *Link) seal(record []byte, class frame.Class, p *plan, now instant) {
 	if p.close {
 		l.closeAt = p.seq + 1
 	}
-	if class > frame.Quiet {
+	if class > frame.Quiet && l.state.connected() {
 		l.watch(now)
 	}
 	l.sentAt = now
