@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -33,8 +34,7 @@ func rejoin(t testing.TB, a, b *side) {
 	}
 	a.conn, b.conn = transport.Pipe()
 	at := a.Standing()
-	sent := make(chan error, 1)
-	go func() { sent <- a.SendAhead(context.Background(), a.conn, at) }()
+	ahead := sendAhead(a)
 	received := b.Standing().Received
 	if err := b.Resume(b.conn, framing.NewReader(b.conn, framing.Limits{}), Resumption{
 		Received: at.Received,
@@ -43,22 +43,36 @@ func rejoin(t testing.TB, a, b *side) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-sent; err != nil {
+	next, err := ahead()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Resume(a.conn, framing.NewReader(a.conn, framing.Limits{}), Resumption{
 		Received: received,
-		Next:     max(at.Acked+uint64(at.Ahead), received),
+		Next:     max(next, received),
 	}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestRejoin(t *testing.T) {
+	t.Run("large writes", func(t *testing.T) {
+		testRejoin(t, func(s *side, p []byte) { s.toy.Write(p) })
+	})
+	t.Run("small writes", func(t *testing.T) {
+		testRejoin(t, func(s *side, p []byte) {
+			for piece := range slices.Chunk(p, 1000) {
+				s.toy.Write(piece)
+			}
+		})
+	})
+}
+
+func testRejoin(t *testing.T, write func(s *side, p []byte)) {
 	a, b := connect(t, durable)
 	p := random(8 << 20)
 	for _, s := range []*side{a, b} {
-		go s.toy.Write(p)
+		go write(s, p)
 	}
 	for range 20 {
 		if err := b.toy.wait(b.toy.count() + 64<<10); err != nil {
