@@ -382,3 +382,18 @@ func TestAheadExpires(t *testing.T) {
 		}
 	})
 }
+
+// The record with AUTH is the first of all, however late, and may be long.
+func TestFirstRecordIsNotCutShort(t *testing.T) {
+	a, _ := pair(t, nil, nil, durable)
+	for _, s := range []state{running, lost} {
+		a.state, a.bytesOut = s, 0
+		if p, ok := a.plan(2*idleTime, frame.Data); !ok || p.first {
+			t.Errorf("%v: a record is formed: %v, a short one: %v", s, ok, p.first)
+		}
+		a.bytesOut = 1
+		if p, ok := a.plan(2*idleTime, frame.Data); !ok || !p.first {
+			t.Errorf("%v: a record is formed: %v, a short one: %v", s, ok, p.first)
+		}
+	}
+}

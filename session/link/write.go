@@ -277,7 +277,7 @@ func (l *Link) plan(now instant, waiting frame.Class) (p plan, ok bool) {
 	}
 	ahead := l.state == lost // see formAhead
 	dataOK := l.kept.data < l.budget()
-	othersOK := l.kept.others < othersBudget && !(ahead && l.kept.others > othersPing)
+	othersOK := l.kept.others < othersBudget && (!ahead || l.kept.others <= othersPing)
 	l.limited = waiting < frame.Data
 	switch {
 	case waiting == frame.Data && dataOK:
