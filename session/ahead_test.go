@@ -21,9 +21,9 @@ func hold(first int, open <-chan struct{}) rewrite {
 }
 
 // lose gives sessions that have lost their connection, and a stream of theirs.
-// The client attaches when again is called; the first connection for that is i2r's
-// and r2i's.
-func lose(t *testing.T, i2r, r2i rewrite) (client, server *Session, near, far *Stream, again func()) {
+// The client attaches when again is called, over i2r and r2i. It gets no other
+// connection before open is closed.
+func lose(t *testing.T, open <-chan struct{}, i2r, r2i rewrite) (client, server *Session, near, far *Stream, again func()) {
 	t.Helper()
 	w := newWorld(t)
 	paused := make(chan struct{})
@@ -35,10 +35,17 @@ func lose(t *testing.T, i2r, r2i rewrite) (client, server *Session, near, far *S
 	}
 	x := newWires(t, w)
 	x.wrap = func(n int) (a, b transport.Conn) {
-		if n != 1 {
-			return transport.Pipe()
+		if n == 1 {
+			return middle(t, i2r, r2i)
 		}
-		return middle(t, i2r, r2i)
+		select {
+		case <-open:
+		default:
+			if n > 1 {
+				return nil, nil
+			}
+		}
+		return transport.Pipe()
 	}
 	client, server = x.sessions()
 	near, err := client.OpenStream(t.Context())
@@ -84,7 +91,7 @@ func TestWrittenBeforeTheAnswer(t *testing.T) {
 	open := make(chan struct{})
 	release := sync.OnceFunc(func() { close(open) })
 	defer release()
-	_, _, near, far, again := lose(t, pass, hold(0, open))
+	_, _, near, far, again := lose(t, open, pass, hold(0, open))
 	write(t, near, "meanwhile")
 	again()
 	read(t, far, "meanwhile")
@@ -101,7 +108,7 @@ func TestWrittenBeforeTheAttach(t *testing.T) {
 	open := make(chan struct{})
 	release := sync.OnceFunc(func() { close(open) })
 	defer release()
-	_, _, near, far, again := lose(t, hold(1, open), pass)
+	_, _, near, far, again := lose(t, open, hold(1, open), pass)
 	write(t, far, "meanwhile")
 	again()
 	read(t, near, "meanwhile")
@@ -114,7 +121,7 @@ func TestRekeyBeforeTheAnswer(t *testing.T) {
 	open := make(chan struct{})
 	release := sync.OnceFunc(func() { close(open) })
 	defer release()
-	client, server, near, far, again := lose(t, pass, func(int, []byte) [][]byte {
+	client, server, near, far, again := lose(t, open, pass, func(int, []byte) [][]byte {
 		<-open
 		return nil
 	})
