@@ -77,6 +77,54 @@ func TestConn(t *testing.T) {
 	})
 }
 
+// A reader that has read stays away until another, which waits, has read too:
+// whoever reads the connection, somebody does.
+func TestReadersStayAway(t *testing.T) {
+	const streams, rounds = 4, 50
+	transports(func(name, url string) {
+		t.Run(name, func(t *testing.T) {
+			client, server := newWorld(t).over(t, url)
+			type turn struct {
+				from, to *Stream
+				read     chan error
+			}
+			var turns [streams]turn
+			for i := range turns {
+				from, err := client.OpenStream(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				from.Write([]byte{byte(i)})
+				to, err := server.AcceptStream(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
+					t.Fatal(err)
+				}
+				turns[i] = turn{from, to, make(chan error)}
+				away := turns[i].read
+				go func() {
+					for range rounds {
+						_, err := io.ReadFull(to, make([]byte, 1))
+						away <- err
+					}
+				}()
+			}
+			for n := range rounds {
+				for i := range turns {
+					turns[(n+i)%streams].from.Write([]byte{byte(n)})
+				}
+				for i := range turns {
+					if err := <-turns[(n*n+i)%streams].read; err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		})
+	})
+}
+
 // HTTP, which knows nothing of sessions.
 func TestHTTPOverSession(t *testing.T) {
 	w := newWorld(t)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/session/frame"
+	"github.com/mslgo/msl/session/link"
 )
 
 // control is the session's own source of frames, beside those of the streams:
@@ -95,10 +96,19 @@ func (c *control) HandleFrame(typ uint64, b []byte, _ *framing.Buffer) ([]byte, 
 }
 
 // BatchEnd implements link.Source.
-func (c *control) BatchEnd() {}
+func (c *control) BatchEnd() bool { return false }
+
+// BatchSent implements link.Source.
+func (c *control) BatchSent() {}
 
 // Sparse implements link.Source.
 func (c *control) Sparse() uint64 { return 0 }
+
+// Share implements link.Source.
+func (c *control) Share(link.Connection) {}
+
+// Appoint implements link.Source.
+func (c *control) Appoint() {}
 
 // Acked implements link.Source.
 func (c *control) Acked(uint64) {}

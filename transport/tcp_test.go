@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -83,6 +84,46 @@ func TestTCPTryWrite(t *testing.T) {
 	}
 	if !errors.Is(err, net.ErrClosed) {
 		t.Errorf("TryWrite after Close: %v", err)
+	}
+}
+
+func TestTCPWritePart(t *testing.T) {
+	a, b := connect(t, "tcp://127.0.0.1:0", nil, nil)
+	w, ok := a.(PartWriter)
+	if !ok {
+		t.Skip("no WritePart on this system")
+	}
+	p := make([]byte, 64<<10)
+	sent := 0
+	for {
+		n, err := a.(TryWriter).TryWrite(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent += n; n == 0 {
+			break
+		}
+	}
+	a.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+	if n, err := w.WritePart(p); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%d bytes to a full connection, %v", n, err)
+	}
+	a.SetWriteDeadline(time.Time{})
+	got := make(chan int)
+	go func() {
+		n, _ := io.Copy(io.Discard, b)
+		got <- int(n)
+	}()
+	for range 10 {
+		n, err := w.WritePart(p)
+		if n == 0 || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+		sent += n
+	}
+	a.Close()
+	if n := <-got; n != sent {
+		t.Errorf("sent %d, received %d", sent, n)
 	}
 }
 

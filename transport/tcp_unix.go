@@ -18,6 +18,7 @@ type socket struct {
 
 	writeMu  sync.Mutex // guards what follows
 	tryWrite func(fd uintptr) bool
+	wait     bool // until something was written
 	p        []byte
 	n        int
 	writeErr error
@@ -46,12 +47,19 @@ func (s *socket) init(c *net.TCPConn) (err error) {
 
 // TryWrite implements [TryWriter].
 func (s *socket) TryWrite(p []byte) (int, error) {
+	return s.write(p, false)
+}
+
+// WritePart implements [PartWriter].
+func (s *socket) WritePart(p []byte) (int, error) { return s.write(p, true) }
+
+func (s *socket) write(p []byte, wait bool) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	s.p, s.n, s.writeErr = p, 0, nil
+	s.p, s.n, s.writeErr, s.wait = p, 0, nil, wait
 	err := s.raw.Write(s.tryWrite)
 	s.p = nil
 	if err != nil {
@@ -72,10 +80,11 @@ func (s *socket) writeOnce(fd uintptr) bool {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
+			return !s.wait
 		default:
 			s.writeErr = err
 		}
-		return true // never wait
+		return true
 	}
 }
 

@@ -50,6 +50,14 @@ type TryWriter interface {
 	TryWrite(p []byte) (n int, err error)
 }
 
+// A PartWriter waits until it has written something.
+type PartWriter interface {
+	// WritePart writes a part of p and blocks until at least a byte of it was
+	// taken. When the write deadline ends it, nothing was, and the connection
+	// can be written to when that is moved.
+	WritePart(p []byte) (n int, err error)
+}
+
 // A TryReader reads without blocking.
 type TryReader interface {
 	// TryRead reads what has arrived, at most len(p) bytes; 0 and no error mean

@@ -41,20 +41,33 @@ type Source interface {
 
 	// HandleFrame handles the first frame of b, whose type has been read and
 	// cut off, and returns what follows it in the record. b lies in buf: who
-	// keeps bytes of it retains buf. Called by the reading goroutine in order;
-	// it must not wait for anything that is sent. After OnClose only REKEY_DONE
+	// keeps bytes of it retains buf. Called in order by whoever reads, see
+	// [Connection]; it must not wait for anything that is sent. After OnClose only REKEY_DONE
 	// and REKEY_SWITCH are given to the control source, for the sake of the
 	// peer's keys.
 	HandleFrame(typ uint64, b []byte, buf *framing.Buffer) (rest []byte, err error)
 
-	// BatchEnd is called by the reading goroutine when all that has arrived is
-	// handled and it is about to wait: readers of bulk are woken here, once.
-	BatchEnd()
+	// BatchEnd is called by who reads when all that has arrived is
+	// handled and it is about to wait: readers of bulk are woken here, once. It
+	// reports whether a reader was served that will come back for more.
+	BatchEnd() (served bool)
+
+	// BatchSent is called by the writer when a batch was given to the connection
+	// and before it waits for it to take the rest: who waits to write more is
+	// woken here, once.
+	BatchSent()
 
 	// Sparse counts the frames given of streams that send little and are
 	// answered: bulk makes way for them while there are some. Called by any
 	// goroutine.
 	Sparse() uint64
+
+	// Share gives a source what its readers and writers can do at a connection
+	// that was made. The last one counts.
+	Share(Connection)
+	// Appoint wakes the reader that was served last, if it waits again: nobody
+	// reads the connection.
+	Appoint()
 
 	// Acked tells that all records with numbers below n are acknowledged.
 	Acked(n uint64)
@@ -172,7 +185,8 @@ type Link struct {
 	out     output // of the writer
 	flush   func() // l.flusher, made once
 
-	in input // of the reading goroutine
+	in   input                // of who reads
+	duty atomic.Pointer[duty] // of the connection; nil: the Link's goroutines do all
 
 	// prompt: something came since the last write, so that what is written
 	// now probably answers it, and somebody waits for that.
@@ -349,6 +363,7 @@ func (l *Link) do(e event, err error) {
 			_ = conn.SetDeadline(time.Unix(1, 0)) // it is lost: Close need not wait for what was written
 		}
 		conn.Close() // ends the reading goroutine, which does the rest
+		l.Attend()
 	case to == closed && gone == nil:
 		defer l.release()
 	}
@@ -389,6 +404,7 @@ func (l *Link) broke(err error) {
 func (l *Link) detach(r *framing.Reader) {
 	l.in.mu.Lock()
 	l.in.arrived, l.in.reader, l.in.failed = nil, nil, nil
+	l.duty.Store(nil)
 	r.Close()
 	l.in.mu.Unlock()
 	l.writeMu.Lock() // a writer fails soon, as its connection is closed

@@ -129,7 +129,10 @@ func (s *toy) HandleFrame(typ uint64, b []byte, _ *framing.Buffer) ([]byte, erro
 	return nil, frame.Violation(frame.CodeProtocol, "frame %#x", typ)
 }
 
-func (s *toy) BatchEnd() {}
+func (s *toy) BatchEnd() bool   { return false }
+func (s *toy) Share(Connection) {}
+func (s *toy) Appoint()         {}
+func (s *toy) BatchSent()       {}
 
 // Sparse counts the small Writes that were given.
 func (s *toy) Sparse() uint64 {
@@ -220,9 +223,12 @@ func (empty) AppendFrames(dst []byte, _ int, _ frame.Class, _ uint64) ([]byte, f
 func (empty) HandleFrame(uint64, []byte, *framing.Buffer) ([]byte, error) {
 	return nil, frame.Violation(frame.CodeProtocol, "no frame of this kind is expected")
 }
-func (empty) BatchEnd()      {}
-func (empty) Sparse() uint64 { return 0 }
-func (empty) Acked(uint64)   {}
+func (empty) BatchEnd() bool   { return false }
+func (empty) Share(Connection) {}
+func (empty) Appoint()         {}
+func (empty) BatchSent()       {}
+func (empty) Sparse() uint64   { return 0 }
+func (empty) Acked(uint64)     {}
 
 func keys(t testing.TB, of byte) (*stream.Sealer, *stream.Opener) {
 	t.Helper()

@@ -49,6 +49,8 @@ func (l *Link) shareReading(r *framing.Reader) {
 	l.in.arrived = &arrived{conn: c}
 	l.in.reader = r
 	r.SetSource(l.in.arrived)
+	l.duty.Store(newDuty())
+	l.cfg.Streams.Share(l)
 }
 
 // awaitMore waits until something has arrived. Others may poll meanwhile.
@@ -58,6 +60,9 @@ func (l *Link) awaitMore() error {
 	err := in.arrived.conn.WaitRead()
 	in.mu.Lock()
 	in.arrived.drained = false
+	if l.backFromRecall(l.duty.Load(), err) {
+		err = nil
+	}
 	if in.failed != nil {
 		err = in.failed
 	}
@@ -84,7 +89,12 @@ func (l *Link) poll() {
 		}
 		if err != errNothing {
 			in.failed = err
-			_ = in.arrived.conn.SetReadDeadline(time.Unix(1, 0)) // wakes the reading goroutine
+			_ = in.arrived.conn.SetReadDeadline(time.Unix(1, 0)) // wakes who reads
+			l.Attend()
+		} else if w := l.duty.Load().leader; w != nil {
+			if served, _, _ := w.Served(); served {
+				l.RecallLeader()
+			}
 		}
 		return
 	}

@@ -23,9 +23,10 @@ type input struct {
 
 	arrived *arrived        // nil: reading blocks, and nobody polls
 	reader  *framing.Reader // of arrived
-	failed  error           // a poller's error, on which the reading goroutine ends
+	failed  error           // the error of another that read, on which the reading goroutine ends
 
 	opened    bool // a record was
+	served    bool // so was a reader in the last batch, who will come back
 	unhandled int  // bytes of records since BatchEnd
 	asked     bool // one of them asks for an ACK
 	updates   [keyUpdatesPerSecond]instant
@@ -50,7 +51,11 @@ func (l *Link) read(r *framing.Reader, err error) {
 			l.shareReading(r)
 		}
 		if err = l.readRecord(r); err == errNothing {
-			err = l.awaitMore()
+			if l.stepDown(l.duty.Load()) {
+				err = l.in.failed
+			} else {
+				err = l.awaitMore()
+			}
 		}
 	}
 	l.in.reader = nil
@@ -129,7 +134,7 @@ func (l *Link) batchEnd() {
 	l.mu.Unlock()
 	if live {
 		l.cfg.Control.BatchEnd()
-		l.cfg.Streams.BatchEnd()
+		l.in.served = l.cfg.Streams.BatchEnd()
 		wake = wake || l.waiting() > frame.None
 	}
 	if wake || ending {

@@ -65,7 +65,7 @@ func (l *Link) Wake() { l.wake(callerBatches) }
 func (l *Link) wake(batches int) {
 	l.wanted.Store(true)
 	for l.wanted.Load() && l.writeMu.TryLock() {
-		if l.leaveToFlusher() || !l.send(batches) {
+		if l.leaveToFlusher() || !l.send(batches, nil) {
 			go l.flush() // holds writeMu from now on
 			return
 		}
@@ -90,7 +90,7 @@ func (l *Link) leaveToFlusher() bool {
 // flusher writes until nothing waits. It may block.
 func (l *Link) flusher() {
 	for {
-		l.send(0)
+		l.send(0, nil)
 		// Who gives small pieces gets a chance to give some more.
 		if runtime.Gosched(); l.wanted.Load() {
 			continue
@@ -102,9 +102,10 @@ func (l *Link) flusher() {
 	}
 }
 
-// send writes what is pending and what waits. With batches > 0 it does not
-// block, and returns false when there is more than it should write.
-func (l *Link) send(batches int) bool {
+// send writes what is pending and what waits. With batches > 0 it blocks only
+// while w, if there is one, may wait, and returns false when there is more than it
+// should write.
+func (l *Link) send(batches int, w Carrier) bool {
 	o := &l.out
 	for n := 0; ; n++ {
 		if len(o.pending) == 0 {
@@ -113,17 +114,27 @@ func (l *Link) send(batches int) bool {
 				return true
 			}
 		}
-		if batches > 0 && n == batches {
+		if batches > 0 && n >= batches && !mustGoOn(w) {
 			return false
 		}
 		var err error
 		var wrote int
-		if batches > 0 {
+		if o.try != nil {
 			wrote, err = o.try.TryWrite(o.pending)
-		} else {
-			wrote, err = o.conn.Write(o.pending)
+			l.cfg.Streams.BatchSent()
+		}
+		if batches == 0 && err == nil && wrote < len(o.pending) {
+			var more int
+			more, err = o.conn.Write(o.pending[wrote:])
+			wrote += more
+		}
+		if o.try == nil {
+			l.cfg.Streams.BatchSent()
 		}
 		o.pending = o.pending[wrote:]
+		if w != nil && err == nil && len(o.pending) > 0 {
+			err = l.carry(w)
+		}
 		if err != nil {
 			l.writeFailed(err)
 			return true
@@ -151,14 +162,27 @@ func (l *Link) send(batches int) bool {
 	}
 }
 
+func mustGoOn(w Carrier) bool {
+	if w == nil {
+		return false
+	}
+	_, must := w.Waits()
+	return must
+}
+
 // writeFailed ends the connection, but what has arrived is read before: it may
 // be the peer's CLOSE.
 func (l *Link) writeFailed(err error) {
 	l.out.pending, l.out.failed = nil, true
 	l.mu.Lock()
 	l.writeErr = err
+	by := time.Now().Add(answerTime)
+	if d := l.duty.Load(); d != nil {
+		d.readBy = by
+	}
+	_ = l.out.conn.SetReadDeadline(by)
 	l.mu.Unlock()
-	l.out.conn.SetReadDeadline(time.Now().Add(answerTime))
+	l.Attend()
 }
 
 // formBatch forms and seals the next batch. It reports whether there is one.

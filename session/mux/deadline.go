@@ -1,9 +1,6 @@
 package mux
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 // A deadline of one half of a stream; made when it is first set. Guarded by the
 // Mux's lock.
@@ -15,20 +12,20 @@ type deadline struct {
 
 func (d *deadline) expired() bool { return d != nil && d.passed }
 
-// setDeadline sets *d, making it if need be. Its passing wakes who waits on c.
-func setDeadline(d **deadline, c *sync.Cond, at time.Time) {
-	c.L.Lock()
-	defer c.L.Unlock()
+// setDeadline sets *d, making it if need be. Its passing calls wake for s.
+func (s *Stream) setDeadline(d **deadline, at time.Time, wake func(*Stream)) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
 	if *d == nil {
 		if at.IsZero() {
 			return
 		}
 		*d = &deadline{}
 	}
-	(*d).set(c, at)
+	(*d).set(s, at, wake)
 }
 
-func (d *deadline) set(c *sync.Cond, at time.Time) {
+func (d *deadline) set(s *Stream, at time.Time, wake func(*Stream)) {
 	if d.timer != nil {
 		d.timer.Stop()
 	}
@@ -39,14 +36,14 @@ func (d *deadline) set(c *sync.Cond, at time.Time) {
 	switch left := time.Until(at); {
 	case left <= 0:
 		d.passed = true
-		c.Broadcast()
+		wake(s)
 	case d.timer == nil:
 		d.timer = time.AfterFunc(left, func() {
-			c.L.Lock()
-			defer c.L.Unlock()
+			s.m.mu.Lock()
+			defer s.m.mu.Unlock()
 			// It may have been moved while the timer was firing.
 			if !d.at.IsZero() && !d.passed {
-				d.set(c, d.at)
+				d.set(s, d.at, wake)
 			}
 		})
 	default:

@@ -14,7 +14,7 @@ import (
 //	rejected   Grant, Unsent; the same frames leave once more, first of all; Resent
 //	unknown    Grant, Forget
 
-// AppendEarly is AppendFrames for an early record.
+// AppendEarly is AppendFrames, with BatchSent, for an early record.
 func (m *Mux) AppendEarly(dst []byte, room int, seq uint64) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -23,6 +23,7 @@ func (m *Mux) AppendEarly(dst []byte, room int, seq uint64) []byte {
 	}
 	dst = m.appendData(dst, len(dst)+room, seq)
 	m.refresh()
+	m.BatchSent()
 	return dst
 }
 

@@ -63,15 +63,18 @@ func (m *Mux) HandleFrame(typ uint64, b []byte, buf *framing.Buffer) (rest []byt
 
 // BatchEnd is called by the reading goroutine when all that has arrived is
 // handled: readers of bulk are woken, once, and what the frames let wait goes out.
-func (m *Mux) BatchEnd() {
+// It reports whether a reader was served that will come back.
+func (m *Mux) BatchEnd() (served bool) {
 	m.mu.Lock()
 	for _, s := range m.bulk {
 		s.recv.woken = false
-		s.recv.cond.Signal()
+		s.feed()
 	}
 	clear(m.bulk)
 	m.bulk = m.bulk[:0]
+	served = m.fed != nil && m.fed.recv.state == recvOpen
 	m.unlockAndWake()
+	return served
 }
 
 // find returns the stream of an ID in a frame, nil if it has ended both ways.
@@ -194,8 +197,8 @@ func (m *Mux) receive(f *frame.Stream, buf *framing.Buffer) (woke bool, err erro
 		}
 		return false, nil
 	}
-	h.cond.Signal()
-	return woke, nil
+	s.feed()
+	return woke && !h.leads, nil
 }
 
 // checkCredit reports whether the peer may send n more bytes on s.

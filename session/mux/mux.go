@@ -7,8 +7,9 @@
 // its Source.
 //
 // One lock guards a Mux and its streams. It is held for no longer than it takes
-// to copy, or where asked for to compress, a record's worth of bytes, and never while a function of [Config] is
-// called but RTT and the Recorder's.
+// to copy, or where asked for to compress, a record's worth of bytes, and never
+// while a function of [Config] is called but RTT and the Recorder's, or one of
+// [Connection] that may take long: Lead and Carry.
 package mux
 
 import (
@@ -145,6 +146,7 @@ type Mux struct {
 	held      bool // all data waits for bucket
 	sent      uint64
 	sendLimit uint64    // the peer's MAX_DATA
+	resumed   []*Stream // whose writer BatchSent wakes
 	quiet     []*Stream // MAX_STREAM_DATA waits
 	urgent    []*Stream // RESET_STREAM or STOP_SENDING waits
 	maxData   bool      // MAX_DATA waits
@@ -156,6 +158,10 @@ type Mux struct {
 	// Receiving.
 	window window
 	bulk   []*Stream // whose reader BatchEnd wakes
+
+	connection Connection // nil: it is not shared
+	readers    int        // that wait for others to read it
+	fed        *Stream    // whose reader was given something last; nil: nobody was
 
 	acked      uint64
 	deliveries []*delivery
@@ -323,6 +329,9 @@ func (m *Mux) settle(s *Stream) {
 	}
 	s.settled = true
 	delete(m.streams, s.id)
+	if m.fed == s {
+		m.fed = nil
+	}
 	m.config.Recorder.StreamClosed(s.id)
 	m.raiseLimit(s)
 	m.checkDrained()
@@ -397,8 +406,8 @@ func (m *Mux) Fail(err error) {
 	end := func(s *Stream) {
 		m.unschedule(s)
 		s.send.dropQueue()
-		s.send.cond.Signal()
-		s.recv.cond.Signal()
+		s.wakeWriter()
+		s.wakeReader()
 	}
 	for _, s := range m.streams {
 		end(s)

@@ -86,6 +86,8 @@ type recvHalf struct {
 	busy     bool       // bytes of current are being read without the lock
 	woken    bool       // in Mux.bulk
 	bulk     bool       // the last frame was large
+	waits    bool       // the call that reads waits for cond
+	leads    bool       // the call that reads is in Connection.Lead
 	code     frame.Code // of STOP_SENDING
 	err      error      // why nobody reads any more, or the peer's reset
 	deadline *deadline
@@ -202,7 +204,7 @@ func (s *Stream) await(into []byte) (n int, err error) {
 	h.into = into
 	for h.got == 0 && h.empty() && err == nil {
 		if err = s.readErr(); err == nil {
-			h.cond.Wait()
+			s.waitToRead()
 		}
 	}
 	n, h.got, h.into = h.got, 0, nil
@@ -327,7 +329,7 @@ func (s *Stream) stopReading(code frame.Code, err error) {
 	}
 	h.err = err
 	h.deadline.stop()
-	h.cond.Signal()
+	s.wakeReader()
 	s.m.freed(h.drop())
 	if h.state == recvStopped {
 		h.code = code

@@ -216,6 +216,7 @@ func TestTailOfBulkWaitsForTheBatch(t *testing.T) {
 			for len(record) == 0 {
 				runtime.Gosched()
 				record, _ = w.a.AppendFrames(nil, testRecord, frame.Data, 0)
+				w.a.BatchSent()
 			}
 			buf := framing.GetBuffer(0)
 			err := handle(w.b, record, buf)

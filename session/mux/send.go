@@ -62,6 +62,8 @@ type sendHalf struct {
 
 	state    sendState
 	compress bool
+	carries  bool       // the call that writes is in Connection.Carry
+	waits    bool       // for cond, and is not yet in Mux.resumed
 	misses   uint8      // since a block got smaller; starting over at 256 does no harm
 	turn     int32      // bytes left of its turn, see scheduler
 	code     frame.Code // of RESET_STREAM
@@ -137,7 +139,7 @@ func (h *sendHalf) take(dst []byte, n int) []byte {
 	return dst
 }
 
-// left takes the next n bytes that wait as sent and wakes the writer if it can go on.
+// left takes the next n bytes that wait as sent.
 func (h *sendHalf) left(n int) {
 	h.sent += uint64(n)
 	if q := min(n, h.queued()); q > 0 {
@@ -145,13 +147,14 @@ func (h *sendHalf) left(n int) {
 			h.dropQueue()
 		}
 		n -= q
-		h.cond.Signal()
 	}
-	if n > 0 {
-		if h.direct = h.direct[n:]; len(h.direct) == 0 {
-			h.cond.Signal()
-		}
-	}
+	h.direct = h.direct[n:]
+}
+
+// mayGoOn reports whether a writer waits that need not any more: all of its
+// bytes have left, or there is room in the queue.
+func (h *sendHalf) mayGoOn() bool {
+	return h.waits && len(h.direct) == 0 && h.queued() < queueLimit
 }
 
 func (h *sendHalf) dropQueue() {
@@ -179,7 +182,8 @@ func (s *Stream) writeErr() error {
 
 // Write implements net.Conn. Up to 8 KiB are copied and leave as soon as they
 // can; more are sent from p itself, and Write returns when the last of them has
-// gone into a record. It waits for credit of the peer and for room in the
+// gone into a record; that may be at the connection, until it has taken the
+// record. It waits for credit of the peer and for room in the
 // channel's retention budget, no longer than the write deadline. After an error
 // the first n bytes, and no others, count as written.
 func (s *Stream) Write(p []byte) (n int, err error) {
@@ -205,7 +209,7 @@ func (s *Stream) write(p []byte) (n int, err error) {
 			}
 			m.mu.Lock()
 			for h.queued() == queueLimit && s.writeErr() == nil {
-				h.cond.Wait()
+				s.waitToWrite()
 			}
 			err = s.writeErr()
 		}
@@ -214,10 +218,9 @@ func (s *Stream) write(p []byte) (n int, err error) {
 	}
 	h.direct = p
 	m.schedule(s)
-	m.unlockAndWake()
-	m.mu.Lock()
+	s.carry()
 	for len(h.direct) > 0 && s.writeErr() == nil {
-		h.cond.Wait()
+		s.waitToWrite()
 	}
 	n = len(p) - len(h.direct)
 	h.direct = nil
@@ -271,7 +274,7 @@ func (s *Stream) closeWrite() {
 		h.state = next
 		s.openNow = true
 		h.deadline.stop()
-		h.cond.Signal()
+		s.wakeWriter()
 		s.m.unschedule(s) // its bytes may be fewer now
 		s.m.schedule(s)
 	}
@@ -288,7 +291,7 @@ func (s *Stream) abort(code frame.Code, err error) {
 	h.state, h.code, h.err = next, code, err
 	h.deadline.stop()
 	h.dropQueue()
-	h.cond.Signal()
+	s.wakeWriter()
 	s.m.unschedule(s)
 	s.m.endDeliveries(s, err)
 	if s.left {

@@ -178,6 +178,16 @@ func (m *Mux) AppendFrames(dst []byte, room int, most frame.Class, seq uint64) (
 	return dst, class
 }
 
+// BatchSent is called by who calls AppendFrames when what that gave is on its
+// way: writers whose bytes it was are woken here, once.
+func (m *Mux) BatchSent() {
+	for _, s := range m.resumed {
+		s.send.cond.Signal()
+	}
+	clear(m.resumed)
+	m.resumed = m.resumed[:0]
+}
+
 // maxControl is the longest of the frames that appendControl and appendQuiet append.
 const maxControl = 1 + 8 + 8
 
@@ -330,6 +340,10 @@ func (m *Mux) appendStream(dst []byte, end int, s *Stream, most int, seq uint64)
 	} else {
 		dst = frame.AppendStreamHeader(dst, s.id, n, fin)
 		dst = h.take(dst, n)
+	}
+	if h.mayGoOn() {
+		h.waits = false
+		m.resumed = append(m.resumed, s)
 	}
 	if h.said += n; h.said <= sparse {
 		m.sparse.Add(1)

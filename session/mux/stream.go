@@ -142,22 +142,22 @@ func (s *Stream) SetPriority(p Priority) {
 
 // SetDeadline implements net.Conn.
 func (s *Stream) SetDeadline(t time.Time) error {
-	setDeadline(&s.recv.deadline, &s.recv.cond, t)
-	setDeadline(&s.send.deadline, &s.send.cond, t)
+	s.setDeadline(&s.recv.deadline, t, (*Stream).wakeReader)
+	s.setDeadline(&s.send.deadline, t, (*Stream).wakeWriter)
 	return nil
 }
 
 // SetReadDeadline implements net.Conn. After it reads fail with
 // os.ErrDeadlineExceeded, a net.Error; the stream lives on.
 func (s *Stream) SetReadDeadline(t time.Time) error {
-	setDeadline(&s.recv.deadline, &s.recv.cond, t)
+	s.setDeadline(&s.recv.deadline, t, (*Stream).wakeReader)
 	return nil
 }
 
 // SetWriteDeadline implements net.Conn. A write that it ends has written the
 // bytes it counts, and no others: writing may go on behind them.
 func (s *Stream) SetWriteDeadline(t time.Time) error {
-	setDeadline(&s.send.deadline, &s.send.cond, t)
+	s.setDeadline(&s.send.deadline, t, (*Stream).wakeWriter)
 	return nil
 }
 

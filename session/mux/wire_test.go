@@ -30,7 +30,8 @@ type source interface {
 	Waiting() frame.Class
 	AppendFrames(dst []byte, room int, most frame.Class, seq uint64) ([]byte, frame.Class)
 	HandleFrame(typ uint64, b []byte, buf *framing.Buffer) (rest []byte, err error)
-	BatchEnd()
+	BatchEnd() bool
+	BatchSent()
 	Acked(n uint64)
 }
 
@@ -77,6 +78,7 @@ func (d *direction) step() bool {
 	buf := framing.GetBuffer(testRecord)
 	defer buf.Release()
 	b, class := d.from.AppendFrames(buf.B[:0], d.room, d.limit, d.seq)
+	d.from.BatchSent()
 	if (class == frame.None) != (len(b) == 0) || len(b) > d.room {
 		panic(fmt.Sprintf("%d bytes of class %v", len(b), class))
 	}

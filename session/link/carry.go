@@ -1,0 +1,81 @@
+package link
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/mslgo/msl/transport"
+)
+
+// Carry implements [Connection].
+func (l *Link) Carry(w Carrier) {
+	if l.duty.Load() == nil {
+		l.Wake()
+		return
+	}
+	l.wanted.Store(true)
+	for l.wanted.Load() && l.writeMu.TryLock() {
+		if l.out.try == nil && l.out.conn != nil || !l.send(callerBatches, w) {
+			go l.flush()
+			return
+		}
+		l.writeMu.Unlock()
+	}
+}
+
+// carry waits until the connection has taken what is pending, or returns when w
+// may not wait any more.
+func (l *Link) carry(w Carrier) error {
+	o := &l.out
+	part, ok := o.conn.(transport.PartWriter)
+	d := l.duty.Load()
+	if !ok || d == nil {
+		return nil
+	}
+	l.Attend() // it may be the peer's reading that this waits for
+	for len(o.pending) > 0 {
+		l.mu.Lock()
+		d.carrying = true
+		l.mu.Unlock()
+		var n int
+		var err error
+		may, _ := w.Waits() // asked when RecallCarrier works
+		if may {
+			n, err = part.WritePart(o.pending)
+			o.pending = o.pending[n:]
+		}
+		if l.carrierBack(d) && errors.Is(err, os.ErrDeadlineExceeded) {
+			err = nil
+		}
+		if err != nil || !may {
+			return err
+		}
+	}
+	return nil
+}
+
+// carrierBack ends what RecallCarrier may have begun, and reports whether it had.
+func (l *Link) carrierBack(d *duty) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d.carrying = false
+	if !d.carrierRecalled {
+		return false
+	}
+	d.carrierRecalled = false
+	if l.conn != nil {
+		_ = l.conn.SetWriteDeadline(time.Time{})
+	}
+	return true
+}
+
+// RecallCarrier implements [Connection].
+func (l *Link) RecallCarrier() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d := l.duty.Load(); d != nil && d.carrying && l.conn != nil {
+		d.carrierRecalled = true
+		_ = l.conn.SetWriteDeadline(time.Unix(1, 0))
+	}
+}
