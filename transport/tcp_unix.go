@@ -18,7 +18,7 @@ type socket struct {
 
 	writeMu  sync.Mutex // guards what follows
 	tryWrite func(fd uintptr) bool
-	p        []byte
+	pieces   [2][]byte
 	n        int
 	writeErr error
 
@@ -45,15 +45,18 @@ func (s *socket) init(c *net.TCPConn) (err error) {
 }
 
 // TryWrite implements [TryWriter].
-func (s *socket) TryWrite(p []byte) (int, error) {
-	if len(p) == 0 {
+func (s *socket) TryWrite(p []byte) (int, error) { return s.tryWritev(nil, p) }
+
+// tryWritev is TryWrite of two pieces in one call.
+func (s *socket) tryWritev(head, p []byte) (int, error) {
+	if len(head)+len(p) == 0 {
 		return 0, nil
 	}
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	s.p, s.n, s.writeErr = p, 0, nil
+	s.pieces, s.n, s.writeErr = [2][]byte{head, p}, 0, nil
 	err := s.raw.Write(s.tryWrite)
-	s.p = nil
+	s.pieces = [2][]byte{}
 	if err != nil {
 		return 0, err
 	}
@@ -65,7 +68,7 @@ func (s *socket) TryWrite(p []byte) (int, error) {
 
 func (s *socket) writeOnce(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), s.p)
+		n, err := writev(int(fd), &s.pieces)
 		switch err {
 		case nil:
 			s.n = n
