@@ -191,7 +191,7 @@ func (c *batchedConn) control(opcode byte, p []byte) error {
 // answer sends the PONG that is due, of several only the last. If somebody is
 // writing, or a message is not whole, that one who writes next will.
 func (c *batchedConn) answer() {
-	for c.pongDue.Load() && c.writeMu.TryLock() {
+	for c.pongDue.Load() && !c.ended() && c.writeMu.TryLock() {
 		_, err := c.put(nil, c.quick())
 		whole := c.left == 0 && len(c.out) == 0
 		c.writeMu.Unlock()
@@ -233,7 +233,10 @@ func (c *batchedConn) write(p []byte, send send) (int, error) {
 func (c *batchedConn) put(p []byte, send send) (n int, err error) {
 	for {
 		if c.ended() {
-			return n, net.ErrClosed
+			if n < len(p) {
+				err = net.ErrClosed
+			}
+			return n, err
 		}
 		if c.left == 0 && len(c.out) == 0 {
 			switch {
