@@ -38,7 +38,8 @@ const closeTimeout = time.Second
 
 // WebSocket is the transport for ws://host:port/path and wss://host:port/path.
 // Its connections have form Batched or Single by subprotocol; those of form
-// Single are [MessageConn]. Compression is off, text messages are refused, and
+// Single are [MessageConn], and those of form Batched over bare TCP can what
+// those of [TCP] can. Compression is off, text messages are refused, and
 // so are messages larger than [MaxBatch] and one record (Batched) or 10 MiB
 // (Single), with a *[LimitError]. A Write is one message: it is the caller who
 // keeps it small enough for the peer.
@@ -81,6 +82,7 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("transport: WebSocket message of more than the limit of %d bytes", e.Limit)
 }
 
+// A wsConn is a WebSocket of form Single, and in a browser of any form.
 type wsConn struct {
 	ws    *websocket.Conn
 	wire  *wire // what the WebSocket runs over
