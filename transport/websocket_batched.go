@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	maskSize = 64 << 10 // how much of a message is masked, and written, in one go
-	tlsSize  = 16 << 10 // of a TLS record
+	maskSize = MaxBatch + 64 // how much of a message is masked, and written, in one go: a batch and its header
+	tlsSize  = 16 << 10      // of a TLS record
 )
 
 var maskBuffers = sync.Pool{New: func() any { return new([maskSize]byte) }}
