@@ -3,9 +3,11 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"testing"
@@ -87,43 +89,92 @@ func TestTCPTryWrite(t *testing.T) {
 	}
 }
 
-func TestTCPWritePart(t *testing.T) {
-	a, b := connect(t, "tcp://127.0.0.1:0", nil, nil)
-	w, ok := a.(PartWriter)
-	if !ok {
-		t.Skip("no WritePart on this system")
+func TestWritePart(t *testing.T) {
+	ends := map[string]func() (from, to Conn){
+		"tcp": func() (Conn, Conn) { return connect(t, "tcp://127.0.0.1:0", nil, nil) },
+		"ws":  func() (Conn, Conn) { return connect(t, wsAny, nil, nil) },
+		"ws down": func() (Conn, Conn) {
+			client, server := connect(t, wsAny, nil, nil)
+			return server, client
+		},
 	}
-	p := make([]byte, 64<<10)
-	sent := 0
-	for {
-		n, err := a.(TryWriter).TryWrite(p)
-		if err != nil {
-			t.Fatal(err)
+	for name, connect := range ends {
+		t.Run(name, func(t *testing.T) {
+			a, b := connect()
+			w, ok := a.(PartWriter)
+			if !ok {
+				t.Skip("no WritePart on this system")
+			}
+			p := make([]byte, 64<<10)
+			rand.NewChaCha8([32]byte{}).Read(p)
+			var sent []byte
+			next := func() []byte { return p[len(sent)%len(p):] } // what was not taken comes first
+			for {
+				n, err := a.(TryWriter).TryWrite(next())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if sent = append(sent, next()[:n]...); n == 0 {
+					break
+				}
+			}
+			for range 2 {
+				a.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+				if n, err := w.WritePart(next()); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Fatalf("%d bytes to a full connection, %v", n, err)
+				}
+			}
+			a.SetWriteDeadline(time.Time{})
+			got := make(chan []byte)
+			go func() {
+				all := make([]byte, 0, 16<<20)
+				for n := -1; n != 0; {
+					n, _ = b.Read(all[len(all):cap(all)])
+					all = all[:len(all)+n]
+				}
+				got <- all
+			}()
+			for range 10 {
+				n, err := w.WritePart(next())
+				if n == 0 || err != nil {
+					t.Fatalf("%d bytes, %v", n, err)
+				}
+				sent = append(sent, next()[:n]...)
+			}
+			for len(sent)%len(p) != 0 { // a message that has begun is ended
+				n, err := a.Write(next())
+				if err != nil {
+					t.Fatal(err)
+				}
+				sent = append(sent, next()[:n]...)
+			}
+			a.Close()
+			if all := <-got; !bytes.Equal(all, sent) {
+				t.Errorf("sent %d, received %d", len(sent), len(all))
+			}
+		})
+	}
+}
+
+// The deadline of a wait leaves the connection as it was.
+func TestWaitReadDeadline(t *testing.T) {
+	for _, url := range []string{"tcp://127.0.0.1:0", wsAny} {
+		a, b := connect(t, url, nil, nil)
+		w, ok := b.(WaitReader)
+		if !ok {
+			t.Skip("no WaitRead on this system")
 		}
-		if sent += n; n == 0 {
-			break
+		for range 3 {
+			b.SetReadDeadline(time.Unix(1, 0))
+			if err := w.WaitRead(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal(err)
+			}
+			b.SetReadDeadline(time.Time{})
+			a.Write([]byte("word"))
+			if _, err := io.ReadFull(b, make([]byte, 4)); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	a.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
-	if n, err := w.WritePart(p); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("%d bytes to a full connection, %v", n, err)
-	}
-	a.SetWriteDeadline(time.Time{})
-	got := make(chan int)
-	go func() {
-		n, _ := io.Copy(io.Discard, b)
-		got <- int(n)
-	}()
-	for range 10 {
-		n, err := w.WritePart(p)
-		if n == 0 || err != nil {
-			t.Fatalf("%d bytes, %v", n, err)
-		}
-		sent += n
-	}
-	a.Close()
-	if n := <-got; n != sent {
-		t.Errorf("sent %d, received %d", sent, n)
 	}
 }
 

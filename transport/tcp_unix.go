@@ -19,7 +19,7 @@ type socket struct {
 	writeMu  sync.Mutex // guards what follows
 	tryWrite func(fd uintptr) bool
 	wait     bool // until something was written
-	p        []byte
+	pieces   [2][]byte
 	n        int
 	writeErr error
 
@@ -46,22 +46,21 @@ func (s *socket) init(c *net.TCPConn) (err error) {
 }
 
 // TryWrite implements [TryWriter].
-func (s *socket) TryWrite(p []byte) (int, error) {
-	return s.write(p, false)
-}
+func (s *socket) TryWrite(p []byte) (int, error) { return s.writev(nil, p, false) }
 
 // WritePart implements [PartWriter].
-func (s *socket) WritePart(p []byte) (int, error) { return s.write(p, true) }
+func (s *socket) WritePart(p []byte) (int, error) { return s.writev(nil, p, true) }
 
-func (s *socket) write(p []byte, wait bool) (int, error) {
-	if len(p) == 0 {
+// writev is WritePart or TryWrite, as wait says, of two pieces in one call.
+func (s *socket) writev(head, p []byte, wait bool) (int, error) {
+	if len(head)+len(p) == 0 {
 		return 0, nil
 	}
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	s.p, s.n, s.writeErr, s.wait = p, 0, nil, wait
+	s.pieces, s.n, s.writeErr, s.wait = [2][]byte{head, p}, 0, nil, wait
 	err := s.raw.Write(s.tryWrite)
-	s.p = nil
+	s.pieces = [2][]byte{}
 	if err != nil {
 		return 0, err
 	}
@@ -73,7 +72,7 @@ func (s *socket) write(p []byte, wait bool) (int, error) {
 
 func (s *socket) writeOnce(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), s.p)
+		n, err := writev(int(fd), &s.pieces)
 		switch err {
 		case nil:
 			s.n = n

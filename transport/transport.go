@@ -70,7 +70,8 @@ type TryReader interface {
 // idle connection holds none.
 type WaitReader interface {
 	// WaitRead returns nil when Read would not block: there are bytes, or the
-	// end. Close and the read deadline end it as they end a Read.
+	// end. (A WebSocket's bytes may be a frame without data: then Read goes on
+	// waiting.) Close and the read deadline end it as they end a Read.
 	WaitRead() error
 }
 

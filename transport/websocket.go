@@ -38,7 +38,8 @@ const closeTimeout = time.Second
 
 // WebSocket is the transport for ws://host:port/path and wss://host:port/path.
 // Its connections have form Batched or Single by subprotocol; those of form
-// Single are [MessageConn]. Compression is off, text messages are refused, and
+// Single are [MessageConn], and those of form Batched over bare TCP can what
+// those of [TCP] can. Compression is off, text messages are refused, and
 // so are messages larger than [MaxBatch] and one record (Batched) or 10 MiB
 // (Single), with a *[LimitError]. A Write is one message: it is the caller who
 // keeps it small enough for the peer.
@@ -81,6 +82,7 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("transport: WebSocket message of more than the limit of %d bytes", e.Limit)
 }
 
+// A wsConn is a WebSocket of form Single, and in a browser of any form.
 type wsConn struct {
 	ws    *websocket.Conn
 	wire  *wire // what the WebSocket runs over
@@ -90,15 +92,44 @@ type wsConn struct {
 
 	message io.Reader    // being read; the reader's
 	writing atomic.Int32 // writes begun and not done
+	ending
+}
 
-	mu   sync.Mutex    // makes the end happen once
+// An ending happens to a connection once.
+type ending struct {
+	mu   sync.Mutex    // makes it happen once
 	err  error         // why the connection ended; does not change after done is closed
 	done chan struct{} // closed when the connection ends
 }
 
+// end notes why the connection ends, and reports whether it is the first time.
+func (e *ending) end(cause error) (first bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.err != nil {
+		return false
+	}
+	e.err = cause
+	close(e.done)
+	return true
+}
+
+func (e *ending) ended() bool {
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func isChannel(ws *websocket.Conn) bool {
+	return strings.EqualFold(ws.Subprotocol(), SubprotocolChannel)
+}
+
 func newWSConn(ws *websocket.Conn, w *wire, url string) *wsConn {
-	c := &wsConn{ws: ws, wire: w, form: Single, url: url, limit: maxSingle, done: make(chan struct{})}
-	if strings.EqualFold(ws.Subprotocol(), SubprotocolChannel) {
+	c := &wsConn{ws: ws, wire: w, form: Single, url: url, limit: maxSingle, ending: ending{done: make(chan struct{})}}
+	if isChannel(ws) {
 		c.form, c.limit = Batched, MaxBatch+maxRecord
 	}
 	ws.SetReadLimit(c.limit)
@@ -167,10 +198,8 @@ func (c *wsConn) Write(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	select {
-	case <-c.done:
+	if c.ended() {
 		return 0, c.failWrite(net.ErrClosed) // a browser would take it
-	default:
 	}
 	c.writing.Add(1)
 	defer c.writing.Add(-1)
@@ -205,22 +234,10 @@ func (c *wsConn) close(code websocket.StatusCode, reason string, cause error) {
 // fail ends the connection because of err, if it has not ended, and tells why
 // it ended.
 func (c *wsConn) fail(err error) error {
-	if c.end(c.explain(err)) {
+	if c.end(explain(err, c.limit)) {
 		c.wire.abort(c.ws)
 	}
 	return c.err
-}
-
-// end notes why the connection ends, and reports whether it is the first time.
-func (c *wsConn) end(cause error) (first bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
-		return false
-	}
-	c.err = cause
-	close(c.done)
-	return true
 }
 
 // failWrite is fail for a write, where the peer's end is an error.
@@ -232,7 +249,7 @@ func (c *wsConn) failWrite(err error) error {
 }
 
 // explain puts the package's errors in place of the library's.
-func (c *wsConn) explain(err error) error {
+func explain(err error, limit int64) error {
 	switch websocket.CloseStatus(err) {
 	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
 		return io.EOF
@@ -241,7 +258,7 @@ func (c *wsConn) explain(err error) error {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return os.ErrDeadlineExceeded
 	case errors.Is(err, websocket.ErrMessageTooBig):
-		return &LimitError{c.limit}
+		return &LimitError{limit}
 	}
 	return fmt.Errorf("transport: WebSocket: %w", err)
 }
@@ -289,10 +306,8 @@ func (m *messageReader) Read(p []byte) (int, error) {
 
 // WriteMessage implements [MessageConn].
 func (c *wsMessageConn) WriteMessage(ctx context.Context) (io.WriteCloser, error) {
-	select {
-	case <-c.done:
+	if c.ended() {
 		return nil, c.failWrite(net.ErrClosed)
-	default:
 	}
 	c.writing.Add(1)
 	w, err := c.ws.Writer(ctx, websocket.MessageBinary)

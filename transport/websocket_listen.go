@@ -4,6 +4,7 @@ package transport
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -43,10 +44,17 @@ type WebSocketHandler struct {
 
 // ServeHTTP implements http.Handler.
 func (h *WebSocketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e := h.serve(w, r); e != nil {
+		<-e.done
+	}
+}
+
+// serve returns what happens to the connection in the end; nil if there is none.
+func (h *WebSocketHandler) serve(w http.ResponseWriter, r *http.Request) *ending {
 	opts := orZero(h.Options)
 	if err := checkOrigins(opts.Origins); err != nil {
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		return
+		return nil
 	}
 	accept := opts.Subprotocols
 	if accept == nil {
@@ -54,7 +62,7 @@ func (h *WebSocketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !slices.Contains(accept, "") && !offers(r, accept) {
 		http.Error(w, fmt.Sprintf("no subprotocol of these is offered: %s", strings.Join(accept, ", ")), http.StatusBadRequest)
-		return
+		return nil
 	}
 	up := &upgrader{ResponseWriter: w}
 	ws, err := websocket.Accept(up, r, &websocket.AcceptOptions{
@@ -63,11 +71,21 @@ func (h *WebSocketHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		CompressionMode: websocket.CompressionDisabled,
 	})
 	if err != nil {
-		return // Accept has answered
+		return nil // Accept has answered
 	}
-	c := newWSConn(ws, up.wire, h.URL)
-	h.Serve(c.conn())
-	<-c.done
+	if !isChannel(ws) {
+		c := newWSConn(ws, up.wire, h.URL)
+		h.Serve(c.conn())
+		return &c.ending
+	}
+	up.wire.release(ws)
+	c, e, err := newBatched(up.wire, up.early, false, h.URL)
+	if err != nil {
+		up.wire.Conn.Close()
+		return nil
+	}
+	h.Serve(c)
+	return e
 }
 
 // offers reports whether the request offers a subprotocol of accept.
@@ -94,7 +112,8 @@ func checkOrigins(patterns []string) error {
 // An upgrader puts a wire in place of the connection that it gives away.
 type upgrader struct {
 	http.ResponseWriter
-	wire *wire
+	wire  *wire
+	early []byte // what came behind the request
 }
 
 func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -102,6 +121,12 @@ func (u *upgrader) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	behind, err := rw.Reader.Peek(rw.Reader.Buffered())
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	u.early = bytes.Clone(behind)
 	u.wire = &wire{Conn: c, top: c}
 	if t, ok := c.(*tls.Conn); ok {
 		u.wire.Conn = t.NetConn()
@@ -178,7 +203,7 @@ func (l *wsListener) handler(path string, opts *Options) http.Handler {
 				c.Close()
 			}
 		}}
-		h.ServeHTTP(w, r)
+		h.serve(w, r)
 	})
 }
 

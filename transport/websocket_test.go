@@ -371,16 +371,15 @@ func (c *countingConn) Write(p []byte) (int, error) {
 }
 
 func TestWebSocketGathersWrites(t *testing.T) {
-	a, b := connect(t, wsAny, nil, nil)
+	a, b := connect(t, wsAny, nil, &Options{Subprotocols: []string{SubprotocolClassic}})
 	counts := map[Conn]*countingConn{}
 	for _, c := range []Conn{a, b} {
-		w := c.(*wsConn).wire
+		w := c.(*wsMessageConn).wire
 		counts[c] = &countingConn{Conn: w.Conn}
 		w.top = struct {
 			io.Reader
 			io.Writer
-			io.Closer
-		}{w.top, counts[c], w.top}
+		}{w.top, counts[c]}
 	}
 	go io.Copy(io.Discard, a)
 	go io.Copy(io.Discard, b)

@@ -6,10 +6,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -26,8 +28,10 @@ var gatherBuffers = sync.Pool{New: func() any { return new([gatherSize]byte) }}
 // those of the TCP connection, and so is the end: TLS would wait for its alert
 // to be sent.
 type wire struct {
-	net.Conn                    // TCP
-	top      io.ReadWriteCloser // the same, or TLS on it
+	net.Conn               // TCP
+	top      io.ReadWriter // the same, or TLS on it
+	plain    bool          // no TLS anywhere
+	released bool          // the library has no part in it any more
 
 	mu      sync.Mutex // guards what follows, and the order of writes to top
 	writers int        // between gather and flush
@@ -95,7 +99,18 @@ func (w *wire) writeOut() error {
 	return err
 }
 
-func (w *wire) Close() error { return w.Conn.Close() }
+func (w *wire) Close() error {
+	if w.released {
+		return nil
+	}
+	return w.Conn.Close()
+}
+
+// release takes the wire away from the library, which gives up its buffers.
+func (w *wire) release(ws *websocket.Conn) {
+	w.released = true
+	ws.CloseNow()
+}
 
 // shutdown sends a close frame and does not wait for the peer's: reads end at once.
 func (w *wire) shutdown(ws *websocket.Conn, code websocket.StatusCode, reason string) {
@@ -109,6 +124,20 @@ func (w *wire) shutdown(ws *websocket.Conn, code websocket.StatusCode, reason st
 func (w *wire) abort(ws *websocket.Conn) {
 	w.Close()
 	ws.CloseNow()
+}
+
+// bypass leaves the HTTP client's reader out, and returns what it has read
+// behind the response.
+func (w *wire) bypass() ([]byte, error) {
+	if err := w.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return nil, err
+	}
+	early, err := io.ReadAll(w.top) // the connection gives nothing
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, fmt.Errorf("read behind the response: %w", err)
+	}
+	w.top = w.Conn
+	return early, w.SetReadDeadline(time.Time{})
 }
 
 func (c *wsConn) receive(ctx context.Context) (websocket.MessageType, io.Reader, error) {
@@ -144,7 +173,23 @@ func dialWebSocket(ctx context.Context, u *url.URL, offer []string, opts *Option
 	}
 	shown := *u
 	shown.User = nil // may be a password
-	return newWSConn(ws, w, shown.String()).conn(), nil
+	if !isChannel(ws) {
+		return newWSConn(ws, w, shown.String()).conn(), nil
+	}
+	w.release(ws)
+	var early []byte
+	if w.plain {
+		early, err = w.bypass()
+	}
+	var c Conn
+	if err == nil {
+		c, _, err = newBatched(w, early, true, shown.String())
+	}
+	if err != nil {
+		w.Conn.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // http1Only is a copy of c that negotiates nothing but HTTP/1.1: HTTP/2 has no
@@ -173,7 +218,7 @@ func (t upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.Body.Close()
 		return nil, errors.New("the connection cannot be taken over")
 	}
-	t.wire.top = top
+	t.wire.top, t.wire.plain = top, resp.TLS == nil
 	resp.Body = t.wire
 	return resp, nil
 }

@@ -1,0 +1,5 @@
+//go:build !unix && !js
+
+package transport
+
+func (c *batchedConn) polled() Conn { return c }
