@@ -37,6 +37,9 @@ type acceptor struct {
 
 const defaultHandshakes = 256
 
+// setUpStack is how many bytes of stack a set-up needs at most, roughly.
+const setUpStack = 20 << 10
+
 func (a *acceptor) start(r *session.Responder, handle func(context.Context, *session.Session), handshakes int, log *slog.Logger) {
 	if handshakes <= 0 {
 		handshakes = defaultHandshakes
@@ -73,30 +76,55 @@ func (a *acceptor) accept(ctx context.Context, l transport.Listener) error {
 		if err != nil {
 			return err
 		}
-		go func() {
-			if err := a.serveConn(values, conn); err != nil {
-				a.log.LogAttrs(ctx, slog.LevelDebug, "msl: connection refused", slog.String("from", conn.RemoteAddr().String()), slog.Any("error", err))
-			}
-		}()
+		if a.enter(conn) {
+			go a.serveAccepted(values, conn)
+		}
 	}
+}
+
+// serveAccepted begins to serve a connection. The session is served by another
+// goroutine: this one has the large stack that a set-up needs, and ends.
+func (a *acceptor) serveAccepted(ctx context.Context, conn transport.Conn) {
+	s, err := a.setUp(ctx, conn)
+	go func() {
+		defer a.running.Done()
+		if err := a.serveWhat(ctx, s, err); err != nil {
+			a.log.LogAttrs(ctx, slog.LevelDebug, "msl: connection refused", slog.String("from", conn.RemoteAddr().String()), slog.Any("error", err))
+		}
+	}()
 }
 
 // serveConn serves one connection to its end.
 func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
-	a.mu.Lock()
-	if a.closing {
-		a.mu.Unlock()
-		conn.Close()
+	if !a.enter(conn) {
 		return ErrServerClosed
 	}
-	a.running.Add(1)
-	a.mu.Unlock()
 	defer a.running.Done()
+	var s *session.Session
+	var err error
+	done := make(chan struct{})
+	go func() { // for its stack, which whoever serves the session would keep
+		defer close(done)
+		s, err = a.setUp(ctx, conn)
+	}()
+	<-done
+	return a.serveWhat(ctx, s, err)
+}
 
-	if a.handle == nil {
-		return a.serveRequests(ctx, &session.ClassicError{Conn: conn})
+// enter counts a connection as being served, unless the server is closed.
+func (a *acceptor) enter(conn transport.Conn) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closing {
+		conn.Close()
+		return false
 	}
-	s, err := a.setUp(ctx, conn)
+	a.running.Add(1)
+	return true
+}
+
+// serveWhat serves what a set-up gave to its end.
+func (a *acceptor) serveWhat(ctx context.Context, s *session.Session, err error) error {
 	first, classic := errors.AsType[*session.ClassicError](err)
 	switch {
 	case errors.Is(err, session.ErrAttached):
@@ -116,6 +144,9 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 
 // untilClosed is ctx, ended by the server's end too.
 func (a *acceptor) untilClosed(ctx context.Context) (context.Context, func()) {
+	if ctx.Done() == nil {
+		return valuesOf{a.life, ctx}, func() {}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(a.life, cancel)
 	return ctx, func() {
@@ -129,7 +160,7 @@ func (a *acceptor) untilClosed(ctx context.Context) (context.Context, func()) {
 func (a *acceptor) serveSession(ctx context.Context, s *session.Session) {
 	defer a.remove(s)
 	defer s.Close()
-	serving := context.Context(sessionContext{s.Context(), ctx})
+	serving := context.Context(valuesOf{s.Context(), ctx})
 	if ctx.Done() != nil {
 		var cancel context.CancelFunc
 		serving, cancel = context.WithCancel(serving)
@@ -139,22 +170,24 @@ func (a *acceptor) serveSession(ctx context.Context, s *session.Session) {
 	a.handle(serving, s)
 }
 
-// A sessionContext ends with its session and has the values of another context.
-type sessionContext struct {
+// valuesOf is a context that has the values of another, too.
+type valuesOf struct {
 	context.Context
 	values context.Context
 }
 
-func (c sessionContext) Value(key any) any {
+func (c valuesOf) Value(key any) any {
 	if v := c.Context.Value(key); v != nil {
 		return v
 	}
 	return c.values.Value(key)
 }
 
-// setUp runs the set-up in a goroutine of its own: it needs a large stack, which
-// whoever serves the session would keep.
-func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (s *session.Session, err error) {
+// setUp sets a session up, or says that there are requests.
+func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (*session.Session, error) {
+	if a.handle == nil {
+		return nil, &session.ClassicError{Conn: conn}
+	}
 	ctx, release := a.untilClosed(ctx)
 	defer release()
 	if err := a.handshakes.Acquire(ctx, 1); err != nil {
@@ -162,13 +195,17 @@ func (a *acceptor) setUp(ctx context.Context, conn transport.Conn) (s *session.S
 		return nil, err
 	}
 	defer a.handshakes.Release(1)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s, err = session.Accept(ctx, conn, a.responder)
-	}()
-	<-done
-	return s, err
+	deepen(0)
+	return session.Accept(ctx, conn, a.responder)
+}
+
+// deepen has the goroutine's stack grown at once to what a set-up needs. Otherwise it
+// is doubled, and copied frame by frame, again and again from deep within.
+//
+//go:noinline
+func deepen(i int) byte {
+	var frame [setUpStack]byte
+	return frame[i]
 }
 
 // serveRequests serves a connection that carries classic messages.
