@@ -6,11 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-func (cborFormat) Parse(data []byte) (Object, error) {
+func (cborFormat) Parse(data []byte) (Object, error) { return parseCBOR(data, false) }
+
+// parseCBOR leaves binary where it is in data if share is set.
+func parseCBOR(data []byte, share bool) (Object, error) {
 	if !bytes.HasPrefix(data, cborTag) {
 		return nil, &SyntaxError{Reason: "no self-describe tag"}
 	}
-	p := cborParser{data: data, pos: len(cborTag)}
+	p := cborParser{data: data, share: share, pos: len(cborTag)}
 	major, _, n, err := p.head()
 	if err != nil {
 		return nil, err
@@ -31,6 +34,7 @@ func (cborFormat) Parse(data []byte) (Object, error) {
 // cborParser is a cursor over data; pos is the next byte to look at.
 type cborParser struct {
 	data   []byte
+	share  bool
 	pos    int
 	depth  int
 	values int // that arrays and objects so far say they have
@@ -68,7 +72,7 @@ func (p *cborParser) take(n uint64) ([]byte, error) {
 	if n > uint64(len(p.data)-p.pos) {
 		return nil, p.fail("object without end")
 	}
-	b := p.data[p.pos:][:n]
+	b := p.data[p.pos:][:n:n]
 	p.pos += int(n)
 	return b, nil
 }
@@ -170,6 +174,9 @@ func (p *cborParser) value() (any, error) {
 		b, err := p.take(arg)
 		if err != nil {
 			return nil, err
+		}
+		if p.share {
+			return b, nil
 		}
 		return append([]byte{}, b...), nil
 	case cborText:

@@ -102,13 +102,23 @@ func Decode(data []byte) (Object, error) {
 	return f.Parse(data)
 }
 
+// DecodeOwned is [Decode] for whoever gives data away: binary of CBOR stays where
+// it is in data.
+func DecodeOwned(data []byte) (Object, error) {
+	if len(data) > 0 && data[0] == CBOR.Identifier() {
+		return parseCBOR(data, true)
+	}
+	return Decode(data)
+}
+
 // DecodeShared is [Decode] for whoever only asks for members, with [Get],
-// [Opt], [Elements] and [Binary], and is done before data changes: the
-// strings of JSON, most of which are binary in Base64, stay where they are in
-// data. They have a type of their own, so the object is good for nothing else.
+// [Opt], [Elements] and [Binary], and is done before data changes: binary
+// of CBOR and the strings of JSON, most of which are binary in Base64, stay
+// where they are in data. The latter have a type of their own, so the object is
+// good for nothing else.
 func DecodeShared(data []byte) (Object, error) {
 	if len(data) > 0 && data[0] == JSON.Identifier() {
 		return parseJSON(data, true)
 	}
-	return Decode(data)
+	return DecodeOwned(data)
 }

@@ -41,18 +41,21 @@ func Opt[T Value](o Object, name string) (T, bool, error) {
 	return v, true, nil
 }
 
-// Binary is [Get] with []byte for whoever has memory for the result: what has
-// to be decoded from Base64 is put into that of buf, if there is enough of it.
+// Binary is [Get] with []byte for whoever has memory for the result: that of
+// [DecodeShared] is put into that of buf, if there is enough of it, and shares
+// none with o.
 func Binary(o Object, name string, buf []byte) ([]byte, error) {
-	s, isText := o[name].(text)
-	if !isText {
-		return Get[[]byte](o, name)
+	switch m := o[name].(type) {
+	case []byte:
+		return append(buf[:0], m...), nil
+	case text:
+		b, err := appendBase64(buf[:0], m)
+		if err != nil {
+			return nil, &MemberError{Member: name, Want: wantBinary}
+		}
+		return b, nil
 	}
-	b, err := appendBase64(buf[:0], s)
-	if err != nil {
-		return nil, &MemberError{Member: name, Want: wantBinary}
-	}
-	return b, nil
+	return Get[[]byte](o, name)
 }
 
 // Elements returns the elements of a, each under the rules of [Get]. The

@@ -102,7 +102,7 @@ func TestBinary(t *testing.T) {
 	if got, err = Binary(o, "empty", buf); err != nil || got == nil || len(got) > 0 {
 		t.Errorf("empty: %q, %v", got, err)
 	}
-	if got, err = Binary(Object{"b": []byte("cd")}, "b", buf); err != nil || string(got) != "cd" || &got[0] == &buf[0] {
+	if got, err = Binary(Object{"b": []byte("cd")}, "b", buf); err != nil || string(got) != "cd" || &got[0] != &buf[0] {
 		t.Errorf("that needs no decoding: %q, %v", got, err)
 	}
 	for _, name := range []string{"n", "bad", "absent"} {
@@ -110,6 +110,38 @@ func TestBinary(t *testing.T) {
 		if e, ok := errors.AsType[*MemberError](err); !ok || e.Member != name || e.Missing != (name == "absent") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Binary of CBOR stays where it is, and whoever appends to it changes nothing else.
+func TestDecodeOwned(t *testing.T) {
+	data, err := CBOR.Append(nil, Object{"a": []byte("xyz"), "b": Object{"c": []byte{}}, "s": "text"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, decode := range map[string]func([]byte) (Object, error){"shared": DecodeShared, "owned": DecodeOwned, "copied": Decode} {
+		before := bytes.Clone(data)
+		o, err := decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := Get[[]byte](o, "a")
+		if err != nil || string(a) != "xyz" {
+			t.Fatalf("%s: %q, %v", name, a, err)
+		}
+		_ = append(a, '!')
+		if !bytes.Equal(data, before) {
+			t.Errorf("%s: appending to a member changed the bytes behind it", name)
+		}
+		a[0] = 'X'
+		if shares := !bytes.Equal(data, before); shares != (name != "copied") {
+			t.Errorf("%s: shares memory: %t", name, shares)
+		}
+		a[0] = 'x'
+	}
+	o, err := DecodeOwned([]byte(`{"a":"eHl6"}`))
+	if s, _ := o["a"].(string); err != nil || s != "eHl6" {
+		t.Errorf("JSON: %v, %v", o, err)
 	}
 }
 

@@ -87,7 +87,7 @@ func (n *Network) Open(ctx context.Context, raw []byte, o OpenOptions) (*Header,
 	if err != nil {
 		return nil, mslerr.Wrap(mslerr.ParseError, err)
 	}
-	object, err := format.Parse(raw)
+	object, err := framing.DecodeShared(raw)
 	if err != nil {
 		return nil, mslerr.Wrap(mslerr.ParseError, err)
 	}
@@ -238,7 +238,7 @@ func unseal(c mslcrypto.Context, object framing.Object, member string, failure m
 	if err != nil {
 		return nil, err
 	}
-	o, err := framing.Decode(plaintext)
+	o, err := framing.DecodeOwned(plaintext)
 	if err != nil {
 		return nil, mslerr.Wrap(mslerr.ParseError, err)
 	}
