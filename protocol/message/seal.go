@@ -2,6 +2,7 @@ package message
 
 import (
 	"context"
+	"sync"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
@@ -245,9 +246,18 @@ func (set Tokens) put(o framing.Object, userID, service string) {
 	}
 }
 
+// plaintexts are buffers for what a header says, before it is encrypted.
+var plaintexts = sync.Pool{New: func() any { return new([]byte) }}
+
 // seal encrypts data, signs what that gives, and encodes the whole object.
 func seal(c mslcrypto.Context, object framing.Object, member string, data framing.Object, f framing.Format) ([]byte, error) {
-	plaintext, err := f.Append(nil, data)
+	memory := plaintexts.Get().(*[]byte)
+	plaintext, err := f.Append((*memory)[:0], data)
+	defer func() {
+		clear(plaintext) // it may have credentials
+		*memory = plaintext[:0]
+		plaintexts.Put(memory)
+	}()
 	if err != nil {
 		return nil, mslerr.Wrap(mslerr.EncodeError, err)
 	}
