@@ -20,7 +20,6 @@ func NewExpander(secret Key) Expander { return Expander{mac: hmac.New(sha256.New
 // Expand is Expand(secret, info, length).
 func (e Expander) Expand(info string, length int) Key {
 	e.mac.Reset()
-	e.mac.Write([]byte(info))
-	e.mac.Write([]byte{1})
+	e.mac.Write(append([]byte(info), 1))
 	return e.mac.Sum(make([]byte, 0, sha256.Size))[:length]
 }

@@ -11,6 +11,7 @@ import (
 	"hash"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mslgo/msl/framing"
 	"github.com/mslgo/msl/mslerr"
@@ -243,21 +244,27 @@ func newMAC(algorithm string, key Key) (mac, error) {
 	return nil, mslerr.New(mslerr.InvalidHMACKey, "%s does not sign with a symmetric key", algorithm)
 }
 
-// hmacSHA256 keeps computations that have their key already set up.
-type hmacSHA256 struct{ pool sync.Pool }
-
-func newHMAC(key Key) *hmacSHA256 {
-	key = bytes.Clone(key)
-	return &hmacSHA256{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+// hmacSHA256 keeps a computation that has its key already set up. One is enough:
+// most contexts have one user, or live no longer than a message.
+type hmacSHA256 struct {
+	key   Key
+	spare atomic.Pointer[hash.Hash] // nil: in use, or not made yet
 }
+
+func newHMAC(key Key) *hmacSHA256 { return &hmacSHA256{key: bytes.Clone(key)} }
 
 func (m *hmacSHA256) size() int { return sha256.Size }
 
 func (m *hmacSHA256) sum(data []byte) []byte {
-	h := m.pool.Get().(hash.Hash)
-	h.Reset()
-	h.Write(data)
-	out := h.Sum(make([]byte, 0, sha256.Size))
-	m.pool.Put(h)
+	h := m.spare.Swap(nil)
+	if h == nil {
+		fresh := hmac.New(sha256.New, m.key)
+		h = &fresh
+	} else {
+		(*h).Reset()
+	}
+	(*h).Write(data)
+	out := (*h).Sum(make([]byte, 0, sha256.Size))
+	m.spare.Store(h)
 	return out
 }
