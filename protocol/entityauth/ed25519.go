@@ -31,20 +31,21 @@ func Fingerprint(public ed25519.PublicKey) string {
 // data and the name is its fingerprint, no store of keys is needed.
 type Ed25519 struct {
 	private ed25519.PrivateKey
+	self    Ed25519Data
 }
 
 // NewEd25519 makes the scheme for an entity with the given private key. With nil
 // it verifies others and has no identity of its own.
-func NewEd25519(private ed25519.PrivateKey) *Ed25519 { return &Ed25519{private} }
+func NewEd25519(private ed25519.PrivateKey) *Ed25519 {
+	s := &Ed25519{private: private}
+	if private != nil {
+		s.self = newEd25519Data(private.Public().(ed25519.PublicKey))
+	}
+	return s
+}
 
 // Self is our own data; the zero value without a private key.
-func (s *Ed25519) Self() Ed25519Data {
-	var d Ed25519Data
-	if s.private != nil {
-		copy(d.public[:], s.private.Public().(ed25519.PublicKey))
-	}
-	return d
-}
+func (s *Ed25519) Self() Ed25519Data { return s.self }
 
 // Name is "ED25519".
 func (*Ed25519) Name() string { return ed25519Name }
@@ -67,7 +68,10 @@ func (s *Ed25519) LogValue() slog.Value {
 }
 
 // Ed25519Data is a public key, which is a name as well.
-type Ed25519Data struct{ public [ed25519.PublicKeySize]byte }
+type Ed25519Data struct {
+	public      [ed25519.PublicKeySize]byte
+	fingerprint string // of public; "" in the zero value
+}
 
 // NewEd25519Data names the owner of a public key: mslerr.IncorrectEntityAuthData
 // if it has the wrong length.
@@ -76,14 +80,23 @@ func NewEd25519Data(public ed25519.PublicKey) (Ed25519Data, error) {
 		return Ed25519Data{}, mslerr.New(mslerr.IncorrectEntityAuthData,
 			"public key of %d bytes, not %d", len(public), ed25519.PublicKeySize)
 	}
-	return Ed25519Data{[ed25519.PublicKeySize]byte(public)}, nil
+	return newEd25519Data(public), nil
+}
+
+func newEd25519Data(public ed25519.PublicKey) Ed25519Data {
+	return Ed25519Data{[ed25519.PublicKeySize]byte(public), Fingerprint(public)}
 }
 
 // Scheme is "ED25519".
 func (Ed25519Data) Scheme() string { return ed25519Name }
 
 // Identity is the fingerprint of the key.
-func (d Ed25519Data) Identity() string { return Fingerprint(d.public[:]) }
+func (d Ed25519Data) Identity() string {
+	if d.fingerprint == "" {
+		return Fingerprint(d.public[:])
+	}
+	return d.fingerprint
+}
 
 // PublicKey is the key.
 func (d Ed25519Data) PublicKey() ed25519.PublicKey { return d.public[:] }
@@ -116,7 +129,7 @@ func (s *Ed25519) Context(ctx context.Context, d Data, p Policy) (mslcrypto.Cont
 		return nil, err
 	}
 	c := &mslcrypto.Ed25519{Public: entity.PublicKey()}
-	if s.private != nil && entity == s.Self() {
+	if s.private != nil && entity == s.self {
 		c.Private = s.private
 	}
 	return c, nil
