@@ -301,7 +301,9 @@ func (m *Mux) ownBit() uint64 {
 func (m *Mux) leave(s *Stream, id uint64) {
 	s.id, s.left, s.openNow = id, true, false
 	m.numbered++
-	delete(m.unopened, s)
+	if delete(m.unopened, s); len(m.unopened) == 0 {
+		m.openTimer.Stop() // or it would wake a thread for nothing
+	}
 	m.streams[id] = s
 	m.config.Recorder.StreamOpened(id, true)
 	if bits := s.control; bits != 0 {
