@@ -8,6 +8,7 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -351,7 +352,8 @@ func (l *Link) do(e event, err error) {
 	conn, gone := l.conn, l.gone
 	l.mu.Unlock()
 
-	l.cfg.Logger.Debug("msl channel: state", "from", from.String(), "to", to.String(), "event", e.String())
+	l.cfg.Logger.LogAttrs(context.Background(), slog.LevelDebug, "msl channel: state",
+		slog.String("from", from.String()), slog.String("to", to.String()), slog.String("event", e.String()))
 	l.cfg.Recorder.State(from.String(), to.String(), e.String())
 	if from == running && (e == broken || e == over) {
 		l.cfg.Recorder.Lost(err)
