@@ -76,15 +76,16 @@ func (a *acceptor) accept(ctx context.Context, l transport.Listener) error {
 		if err != nil {
 			return err
 		}
-		if a.enter(conn) {
-			go a.serveAccepted(values, conn)
-		}
+		go a.serveAccepted(values, conn)
 	}
 }
 
 // serveAccepted begins to serve a connection. The session is served by another
 // goroutine: this one has the large stack that a set-up needs, and ends.
 func (a *acceptor) serveAccepted(ctx context.Context, conn transport.Conn) {
+	if !a.enter(conn) {
+		return
+	}
 	s, err := a.setUp(ctx, conn)
 	go func() {
 		defer a.running.Done()
@@ -111,16 +112,18 @@ func (a *acceptor) serveConn(ctx context.Context, conn transport.Conn) error {
 	return a.serveWhat(ctx, s, err)
 }
 
-// enter counts a connection as being served, unless the server is closed.
+// enter counts a connection as being served, or closes it if the server is closed.
 func (a *acceptor) enter(conn transport.Conn) bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.closing {
-		conn.Close()
-		return false
+	open := !a.closing
+	if open {
+		a.running.Add(1)
 	}
-	a.running.Add(1)
-	return true
+	a.mu.Unlock()
+	if !open {
+		conn.Close()
+	}
+	return open
 }
 
 // serveWhat serves what a set-up gave to its end.
