@@ -243,6 +243,18 @@ func TestOpenLeavesAlone(t *testing.T) {
 		if third.Info().ID != 6 {
 			t.Error(third.Info().ID)
 		}
+		// The timer stood still, as nothing waited any more.
+		time.Sleep(time.Millisecond / 2)
+		fourth, _ := w.a.OpenStream(t.Context(), nil)
+		time.Sleep(time.Millisecond - time.Nanosecond)
+		if synctest.Wait(); fourth.Info().HasID {
+			t.Error("it left before its time")
+		}
+		time.Sleep(time.Nanosecond)
+		if synctest.Wait(); !fourth.Info().HasID {
+			t.Error("it did not leave")
+		}
+		fourth.Reset(1)
 		w.close()
 	})
 }
