@@ -449,7 +449,9 @@ func (l *Link) seal(record []byte, class frame.Class, p *plan, now instant) {
 	l.kept.push(s)
 	if p.ack {
 		l.acks.sent, l.acks.record = p.ackTo, p.seq
-		l.acks.bytes, l.acks.asked, l.acks.due = 0, false, false
+		if l.acks.bytes = 0; p.ackTo == l.acks.received { // what came since the plan is still owed
+			l.acks.asked, l.acks.due = false, false
+		}
 	}
 	if p.pong && l.pong == p.pongData {
 		l.pongWanted = false
