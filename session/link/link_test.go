@@ -26,6 +26,52 @@ func random(n int) []byte {
 	return b
 }
 
+// A record that comes while another is being formed, whose ACK does not cover it,
+// is still owed one.
+func TestAckOfWhatCameMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := connect(t, nil)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		a.writeMu.Lock()
+		defer a.writeMu.Unlock()
+		come := func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.acks.received++
+			a.acks.asked, a.acks.due = true, true
+		}
+		form := func(meanwhile func()) bool {
+			p, ok := a.plan(a.now(), frame.None)
+			if !ok {
+				t.Fatal("nothing to send")
+			}
+			o := &a.out
+			room := o.space(100, frame.Control) - stream.RecordOverhead
+			record, class := a.fill(o.buf.B[o.end:o.end+framing.RecordHeaderLength:o.end+room+stream.RecordOverhead], room, &p)
+			meanwhile()
+			a.seal(record, class, &p, a.now())
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return a.acks.due && a.acks.asked
+		}
+		a.mu.Lock()
+		received := a.acks.received
+		a.mu.Unlock()
+		come()
+		if !form(come) {
+			t.Error("nothing is owed for the second record")
+		}
+		if form(func() {}) {
+			t.Error("something is owed, though all is acknowledged")
+		}
+		a.mu.Lock()
+		a.acks.received, a.acks.sent = received, received // they never were
+		a.out.pending = nil
+		a.mu.Unlock()
+	})
+}
+
 func TestBothWays(t *testing.T) {
 	for _, durable := range []time.Duration{time.Minute, 0} {
 		t.Run(fmt.Sprint("durable ", durable), func(t *testing.T) {

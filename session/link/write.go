@@ -448,8 +448,8 @@ func (l *Link) seal(record []byte, class frame.Class, p *plan, now instant) {
 	}
 	l.kept.push(s)
 	if p.ack {
-		l.acks.sent, l.acks.record = p.ackTo, p.seq
-		if l.acks.bytes = 0; p.ackTo == l.acks.received { // what came since the plan is still owed
+		l.acks.sent, l.acks.record, l.acks.bytes = p.ackTo, p.seq, 0
+		if p.ackTo == l.acks.received { // else what came since the plan is still owed
 			l.acks.asked, l.acks.due = false, false
 		}
 	}
