@@ -11,7 +11,7 @@ import (
 
 // TCP is the transport for tcp://host:port. Its connections have form Stream,
 // no delay for small writes and the operating system's keep-alive probes; on
-// Unix they are [TryWriter], [PartWriter], [TryReader] and [WaitReader], on Linux and Darwin [UnsentLimiter].
+// Unix they are [TryWriter], [TryReader] and [WaitReader], on Linux and Darwin [UnsentLimiter].
 type TCP struct{}
 
 // Schemes implements [Transport].

@@ -18,7 +18,6 @@ type socket struct {
 
 	writeMu  sync.Mutex // guards what follows
 	tryWrite func(fd uintptr) bool
-	wait     bool // until something was written
 	pieces   [2][]byte
 	n        int
 	writeErr error
@@ -46,19 +45,16 @@ func (s *socket) init(c *net.TCPConn) (err error) {
 }
 
 // TryWrite implements [TryWriter].
-func (s *socket) TryWrite(p []byte) (int, error) { return s.writev(nil, p, false) }
+func (s *socket) TryWrite(p []byte) (int, error) { return s.tryWritev(nil, p) }
 
-// WritePart implements [PartWriter].
-func (s *socket) WritePart(p []byte) (int, error) { return s.writev(nil, p, true) }
-
-// writev is WritePart or TryWrite, as wait says, of two pieces in one call.
-func (s *socket) writev(head, p []byte, wait bool) (int, error) {
+// tryWritev is TryWrite of two pieces in one call.
+func (s *socket) tryWritev(head, p []byte) (int, error) {
 	if len(head)+len(p) == 0 {
 		return 0, nil
 	}
 	s.writeMu.Lock()
 	defer s.writeMu.Unlock()
-	s.pieces, s.n, s.writeErr, s.wait = [2][]byte{head, p}, 0, nil, wait
+	s.pieces, s.n, s.writeErr = [2][]byte{head, p}, 0, nil
 	err := s.raw.Write(s.tryWrite)
 	s.pieces = [2][]byte{}
 	if err != nil {
@@ -79,11 +75,10 @@ func (s *socket) writeOnce(fd uintptr) bool {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			return !s.wait
 		default:
 			s.writeErr = err
 		}
-		return true
+		return true // never wait
 	}
 }
 

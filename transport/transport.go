@@ -43,19 +43,13 @@ type Conn interface {
 
 // A TryWriter writes as much as it can without blocking, so that the caller of
 // a stream's Write may write to the connection itself without being caught in
-// it. Connections for which there is no such call do not implement it.
+// it. Connections for which there is no such call do not implement it. The write
+// deadline of those that do ends a Write, which says how much of p was taken, and
+// not the connection: when it is moved, writing can go on with the rest.
 type TryWriter interface {
 	// TryWrite writes a part of p, perhaps nothing, and never blocks as long
 	// as no other goroutine is writing.
 	TryWrite(p []byte) (n int, err error)
-}
-
-// A PartWriter waits until it has written something.
-type PartWriter interface {
-	// WritePart writes a part of p and blocks until at least a byte of it was
-	// taken. When the write deadline ends it, nothing was, and the connection
-	// can be written to when that is moved.
-	WritePart(p []byte) (n int, err error)
 }
 
 // A TryReader reads without blocking.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,6 @@ type batchedConn struct {
 	copies bool // what is written: to mask it, or to bring a header and data into one TLS record
 	block  send
 	try    send // nil: every write may block
-	part   send // waits until it has written something; with try
 
 	in      frameReader
 	earlyMu sync.Mutex // guards early
@@ -223,6 +223,9 @@ func (c *batchedConn) write(p []byte, send send) (int, error) {
 	c.writeMu.Lock()
 	n, err := c.put(p, send)
 	c.writeMu.Unlock()
+	if c.try != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err // see TryWriter
+	}
 	if err != nil {
 		return n, c.failWrite(err)
 	}

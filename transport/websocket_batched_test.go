@@ -29,7 +29,6 @@ import (
 type polled interface {
 	Conn
 	TryWriter
-	PartWriter
 	TryReader
 	WaitReader
 }
@@ -92,9 +91,6 @@ func TestWebSocketPolledWhereItIsTCP(t *testing.T) {
 		"single": {single, false},
 	} {
 		_, w := c.conn.(TryWriter)
-		if _, p := c.conn.(PartWriter); p != w {
-			t.Errorf("%s: PartWriter %v, TryWriter %v", name, p, w)
-		}
 		_, r := c.conn.(TryReader)
 		_, wait := c.conn.(WaitReader)
 		if w != c.want || r != c.want || wait != c.want {

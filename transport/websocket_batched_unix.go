@@ -15,31 +15,13 @@ type polledConn struct {
 }
 
 func (c *batchedConn) polled() Conn {
-	c.try = func(head, body []byte) (int, error) { return c.socket.writev(head, body, false) }
-	c.part = func(head, body []byte) (int, error) { return c.socket.writev(head, body, true) }
+	c.try = c.socket.tryWritev
 	return polledConn{c, &c.socket}
 }
 
 // TryWrite implements [TryWriter]. What it does not take must be written next: the
 // message has begun that holds it.
 func (c polledConn) TryWrite(p []byte) (int, error) { return c.write(p, c.try) }
-
-// WritePart implements [PartWriter].
-func (c polledConn) WritePart(p []byte) (n int, err error) {
-	c.batchedConn.writeMu.Lock()
-	for n == 0 && err == nil && len(p) > 0 {
-		n, err = c.put(p, c.part) // perhaps a part of the header only
-	}
-	c.batchedConn.writeMu.Unlock()
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, orNil(n, err)
-	case err != nil:
-		return n, c.failWrite(err)
-	}
-	c.answer() // the reader found writeMu locked
-	return n, nil
-}
 
 // TryRead implements [TryReader].
 func (c polledConn) TryRead(p []byte) (n int, err error) {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"os"
 	"time"
-
-	"github.com/mslgo/msl/transport"
 )
 
 // Carry implements [Connection].
@@ -28,9 +26,8 @@ func (l *Link) Carry(w Carrier) {
 // may not wait any more.
 func (l *Link) carry(w Carrier) error {
 	o := &l.out
-	part, ok := o.conn.(transport.PartWriter)
 	d := l.duty.Load()
-	if !ok || d == nil {
+	if d == nil {
 		return nil
 	}
 	l.Attend() // it may be the peer's reading that this waits for
@@ -42,7 +39,7 @@ func (l *Link) carry(w Carrier) error {
 		var err error
 		may, _ := w.Waits() // asked when RecallCarrier works
 		if may {
-			n, err = part.WritePart(o.pending)
+			n, err = o.conn.Write(o.pending)
 			o.pending = o.pending[n:]
 		}
 		if l.carrierBack(d) && errors.Is(err, os.ErrDeadlineExceeded) {
