@@ -71,7 +71,7 @@ func (s *Stream) waitToRead() {
 func (s *Stream) carry() {
 	m, h := s.m, &s.send
 	c := m.connection
-	if c == nil {
+	if c == nil || !m.sched.only(s) {
 		m.unlockAndWake()
 		m.mu.Lock()
 		return

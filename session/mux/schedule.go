@@ -129,6 +129,15 @@ func (q *scheduler) next() (s *Stream, most int) {
 	return s, int(s.send.turn)
 }
 
+// only reports whether s, which can send, is the only one that can.
+func (q *scheduler) only(s *Stream) bool {
+	if q.busy != 1<<s.priority.Urgency {
+		return false
+	}
+	_, alone := q.levels[s.priority.Urgency].pick()
+	return alone
+}
+
 // served counts n bytes that s sent. If more waits, its turn ends when its
 // quantum does.
 func (q *scheduler) served(s *Stream, n int, more bool) {
