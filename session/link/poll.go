@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"runtime"
 	"time"
 
 	"github.com/mslgo/msl/framing"
@@ -73,29 +74,39 @@ func (l *Link) awaitMore() error {
 // bulk calls it between batches while small messages travel beside them: an
 // answer need not wait until the reading goroutine's thread has a processor.
 func (l *Link) poll() {
-	in := &l.in
-	if !in.mu.TryLock() {
+	if !l.in.mu.TryLock() {
 		return
 	}
-	defer in.mu.Unlock()
+	served := l.pollFor(l.duty.Load())
+	l.in.mu.Unlock()
+	if served {
+		l.RecallLeader()
+		runtime.Gosched() // it runs at once
+	}
+}
+
+// pollFor polls until nothing more has arrived, or until the leader is served,
+// which it reports. Called with input.mu held.
+func (l *Link) pollFor(d *duty) bool {
+	in := &l.in
 	if in.reader == nil || in.failed != nil {
-		return
+		return false
 	}
 	in.arrived.drained = false
 	for {
-		err := l.readRecord(in.reader)
-		if err == nil {
-			continue
-		}
-		if err != errNothing {
+		switch err := l.readRecord(in.reader); {
+		case err == errNothing:
+			return false
+		case err != nil:
 			in.failed = err
 			_ = in.arrived.conn.SetReadDeadline(time.Unix(1, 0)) // wakes who reads
 			l.Attend()
-		} else if w := l.duty.Load().leader; w != nil {
-			if served, _, _ := w.Served(); served {
-				l.RecallLeader()
+			return false
+		}
+		if d.leader != nil {
+			if served, _, _ := d.leader.Served(); served {
+				return true
 			}
 		}
-		return
 	}
 }
