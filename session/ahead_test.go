@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,8 +96,10 @@ func TestWrittenBeforeTheAnswer(t *testing.T) {
 	write(t, near, "meanwhile")
 	again()
 	read(t, far, "meanwhile")
-	write(t, near, "and later")
-	read(t, far, "and later")
+	large := strings.Repeat("and later ", 3000) // its writer waits until it has left
+	near.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	write(t, near, large)
+	read(t, far, large)
 	write(t, far, "answer")
 	release()
 	read(t, near, "answer")

@@ -191,6 +191,7 @@ func (l *Link) formAhead() bool {
 	for now := l.now(); l.roomAhead() >= smallestBuffer && l.formRecord(l.roomAhead(), now); formed = true {
 		l.out.pending = nil // it is sent from what is kept
 	}
+	l.cfg.Streams.BatchSent()
 	l.out.detach()
 	l.writeMu.Unlock()
 	return formed || l.wanted.Load() // who called Wake meanwhile found a writer
