@@ -223,14 +223,20 @@ func (c *batchedConn) write(p []byte, send send) (int, error) {
 	c.writeMu.Lock()
 	n, err := c.put(p, send)
 	c.writeMu.Unlock()
-	if c.try != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		return n, err // see TryWriter
-	}
-	if err != nil {
+	switch {
+	case c.outlives(err):
+		return n, err
+	case err != nil:
 		return n, c.failWrite(err)
 	}
 	c.answer() // the reader found writeMu locked
 	return n, nil
+}
+
+// outlives reports whether err is a deadline that leaves the connection as it was,
+// see [TryWriter].
+func (c *batchedConn) outlives(err error) bool {
+	return c.try != nil && !c.ended() && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // put writes p, or as much of it as send does. Holds writeMu.

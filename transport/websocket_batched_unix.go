@@ -2,11 +2,6 @@
 
 package transport
 
-import (
-	"errors"
-	"os"
-)
-
 // A polledConn is a batchedConn over a socket, which is read and written without
 // blocking too.
 type polledConn struct {
@@ -62,7 +57,7 @@ func (c polledConn) WaitRead() error {
 		return nil
 	}
 	err := c.socket.WaitRead()
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+	if err == nil || c.outlives(err) {
 		return err
 	}
 	return c.fail(err)
