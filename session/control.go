@@ -17,7 +17,7 @@ type control struct {
 	mu   sync.Mutex // guards auth, which leaves by whoever writes
 	auth []byte     // the frame to be sent; nil: none, or it has left
 
-	// Touched by the reading goroutine only.
+	// Touched by who reads the connection only.
 	verify   func(data, signature []byte) error // of AUTH; nil once the first record was handled
 	expected bool                               // the other side's header announced AUTH; never changes
 	verified bool

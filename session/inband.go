@@ -37,7 +37,7 @@ type outgoing struct {
 
 // inband sends and receives the messages.
 type inband struct {
-	// serve is given each request of the other side, by the reading goroutine.
+	// serve is given each request of the other side, by who reads the connection.
 	serve func(request []byte)
 
 	mu        sync.Mutex  // guards all below
@@ -48,7 +48,7 @@ type inband struct {
 	owed      bool        // a request of the other side is not answered
 	answers   chan []byte // of our last request, made with it
 
-	// Touched by the reading goroutine only.
+	// Touched by who reads the connection only.
 	in         []byte // of the message that is arriving
 	arriving   bool
 	inResponse bool

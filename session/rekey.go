@@ -133,7 +133,7 @@ type rekey struct {
 	progress chan struct{} // closed when count or err changes; nil: nobody waits
 	timer    *time.Timer
 
-	// Touched by the reading goroutine only.
+	// Touched by who reads the connection only.
 	offers rate
 	askAt  time.Time
 }

@@ -17,7 +17,7 @@ const (
 	maxSkipped = MaxEarly * (stream.RecordOverhead + 1)
 )
 
-// earlyInput is what the reading goroutine knows of early data.
+// earlyInput is what who reads knows of early data.
 type earlyInput struct {
 	past    bool // another record was here
 	open    bool // the record being handled is early

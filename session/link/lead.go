@@ -123,7 +123,9 @@ func (l *Link) watchDuty(d *duty, after time.Duration) {
 	switch {
 	case !d.watched.CompareAndSwap(false, true):
 	case d.timer == nil:
-		d.timer = time.AfterFunc(after, func() { l.lookAtDuty(d) })
+		// It must not end before it is known.
+		d.timer = time.AfterFunc(time.Hour, func() { l.lookAtDuty(d) })
+		fallthrough
 	default:
 		d.timer.Reset(after)
 	}

@@ -132,7 +132,7 @@ type Config struct {
 	// Recorder is told of states, loss and key updates. Nil: nobody is.
 	Recorder *observe.Recorder
 
-	// OnOpened is called once by the reading goroutine when the first record
+	// OnOpened is called once by who reads when the first record
 	// has been opened and handled: it confirms the keys.
 	OnOpened func()
 	// OnEarly is called once, likewise, for the first early record.

@@ -19,11 +19,11 @@ const (
 
 // input is what reading works with.
 type input struct {
-	mu sync.Mutex // held by the reading goroutine while it does not wait, or by a poller
+	mu sync.Mutex // held by who reads while he does not wait, or by a poller
 
 	arrived *arrived        // nil: reading blocks, and nobody polls
 	reader  *framing.Reader // of arrived
-	failed  error           // the error of another that read, on which the reading goroutine ends
+	failed  error           // the error of another that read, on which the own goroutine ends
 
 	opened    bool // a record was
 	served    bool // so was a reader in the last batch, who will come back
@@ -120,7 +120,7 @@ func (l *Link) lost(err error) error {
 	return &LostError{err}
 }
 
-// batchEnd is called before the reading goroutine waits.
+// batchEnd is called before who reads waits.
 func (l *Link) batchEnd() {
 	l.in.unhandled = 0
 	defer func() { l.in.asked = false }()

@@ -54,7 +54,7 @@ func (m *Mux) appendCompressed(dst []byte, s *Stream, n int, fin bool) (_ []byte
 
 // decompress replaces the data of a COMPRESSED frame by what it stands for, which
 // lies in the Buffer that it returns. All bounds are checked before memory is
-// taken. Only the reading goroutine receives, so they hold until it does.
+// taken. Only who reads the connection receives, so they hold until it does.
 func (m *Mux) decompress(f *frame.Stream) (*framing.Buffer, error) {
 	size, block, err := frame.ParseVarint(f.Data)
 	if err != nil {

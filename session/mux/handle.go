@@ -12,7 +12,7 @@ import (
 // off, and returns what follows it in the record. b lies in buf, which is
 // retained for data that is not copied. Frames from 40 on that nobody knows are
 // skipped. An error is a *frame.Error: the channel is to be closed with its
-// code. Called by the reading goroutine; it waits for nothing.
+// code. Called by who reads the connection; it waits for nothing.
 func (m *Mux) HandleFrame(typ uint64, b []byte, buf *framing.Buffer) (rest []byte, err error) {
 	switch {
 	case frame.IsStream(typ):
@@ -61,7 +61,7 @@ func (m *Mux) HandleFrame(typ uint64, b []byte, buf *framing.Buffer) (rest []byt
 	return frame.Skip(typ, b)
 }
 
-// BatchEnd is called by the reading goroutine when all that has arrived is
+// BatchEnd is called by who reads the connection when all that has arrived is
 // handled: readers of bulk are woken, once, and what the frames let wait goes out.
 // It reports whether a reader was served that will come back.
 func (m *Mux) BatchEnd() (served bool) {
