@@ -82,6 +82,7 @@ func (s *responder) resume(ctx context.Context, living *Session) error {
 	if err != nil {
 		return err
 	}
+	s.taken = true
 	living.proveByAttach()
 	return ErrAttached
 }

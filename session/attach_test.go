@@ -25,11 +25,12 @@ type wires struct {
 	results chan accepted
 	running sync.WaitGroup
 
-	mu    sync.Mutex // guards all below
-	near  []transport.Conn
-	far   []transport.Conn
-	times []time.Time
-	wrap  func(n int) (a, b transport.Conn) // nil result: nobody answers
+	mu        sync.Mutex // guards all below
+	near      []transport.Conn
+	far       []transport.Conn
+	times     []time.Time
+	wrap      func(n int) (a, b transport.Conn) // nil result: nobody answers
+	accepting context.Context                   // of Accept; nil: without end
 }
 
 func newWires(t testing.TB, w *world) *wires {
@@ -62,8 +63,12 @@ func (x *wires) accept(b transport.Conn) {
 	if b == nil {
 		return // the test answers
 	}
+	ctx := x.accepting
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	x.running.Go(func() {
-		s, err := Accept(context.Background(), b, x.world.responder)
+		s, err := Accept(ctx, b, x.world.responder)
 		x.results <- accepted{s, err}
 	})
 }
@@ -641,4 +646,29 @@ func TestRetainedMemory(t *testing.T) {
 		t.Errorf("%v", client.Err())
 	}
 	end(client, server)
+}
+
+// The context of an Accept ends while an attach succeeds: the session has lost a
+// connection, and nothing that belongs to it is closed twice.
+func TestAcceptEndsWhileAttaching(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		x := newWires(t, w)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		attaching := false
+		w.responder.OnState = func(_ *Session, s State) {
+			if s == StateConnected && attaching {
+				x.accepting = nil
+				cancel()
+			}
+		}
+		client, server := x.sessions()
+		defer end(client, server)
+		x.accepting, attaching = ctx, true
+		x.cut()
+		x.attached()
+		x.attached()
+		echo(t, client, server)
+	})
 }

@@ -37,6 +37,9 @@ func Accept(ctx context.Context, conn transport.Conn, r *Responder) (*Session, e
 	defer s.timer.Stop()
 	s.cancel = cancel
 	err := guard(ctx, conn, s.setUp)
+	if s.taken {
+		err = ErrAttached // the end of ctx came too late for us to close anything but conn
+	}
 	var classic *ClassicError
 	recordSetUp(s.recorder, s.session, err)
 	if err == nil || err == ErrAttached || errors.As(err, &classic) {
@@ -72,6 +75,7 @@ type responder struct {
 	suite   stream.Suite
 	kem     uint16
 	begun   bool // counted as unconfirmed
+	taken   bool // conn and reader are those of a session that was there before
 
 	earlyAnswer earlyAnswer
 
