@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mslgo/msl/transport"
@@ -89,71 +90,77 @@ func read(t *testing.T, s *Stream, want string) {
 // What the initiator writes without a connection, or before the answer to its
 // attach, is there before that answer has left the network.
 func TestWrittenBeforeTheAnswer(t *testing.T) {
-	open := make(chan struct{})
-	release := sync.OnceFunc(func() { close(open) })
-	defer release()
-	_, _, near, far, again := lose(t, open, pass, hold(0, open))
-	write(t, near, "meanwhile")
-	again()
-	read(t, far, "meanwhile")
-	large := strings.Repeat("and later ", 3000) // its writer waits until it has left
-	written := make(chan struct{})
-	go func() { defer close(written); io.WriteString(near, large) }()
-	read(t, far, large)
-	select {
-	case <-written:
-	case <-time.After(10 * time.Second):
-		t.Error("the writer still waits")
-	}
-	write(t, far, "answer")
-	release()
-	read(t, near, "answer")
+	synctest.Test(t, func(t *testing.T) {
+		open := make(chan struct{})
+		release := sync.OnceFunc(func() { close(open) })
+		defer release()
+		_, _, near, far, again := lose(t, open, pass, hold(0, open))
+		write(t, near, "meanwhile")
+		again()
+		read(t, far, "meanwhile")
+		large := strings.Repeat("and later ", 3000) // its writer waits until it has left
+		written := make(chan struct{})
+		go func() { defer close(written); io.WriteString(near, large) }()
+		read(t, far, large)
+		select {
+		case <-written:
+		case <-time.After(10 * time.Second):
+			t.Error("the writer still waits")
+		}
+		write(t, far, "answer")
+		release()
+		read(t, near, "answer")
+	})
 }
 
 // What the responder writes without a connection comes behind its answer, without
 // another word of the initiator.
 func TestWrittenBeforeTheAttach(t *testing.T) {
-	open := make(chan struct{})
-	release := sync.OnceFunc(func() { close(open) })
-	defer release()
-	_, _, near, far, again := lose(t, open, hold(1, open), pass)
-	write(t, far, "meanwhile")
-	again()
-	read(t, near, "meanwhile")
-	release()
+	synctest.Test(t, func(t *testing.T) {
+		open := make(chan struct{})
+		release := sync.OnceFunc(func() { close(open) })
+		defer release()
+		_, _, near, far, again := lose(t, open, hold(1, open), pass)
+		write(t, far, "meanwhile")
+		again()
+		read(t, near, "meanwhile")
+		release()
+	})
 }
 
 // REKEY is ahead of the answer, and the connection is lost before the answer is
 // there: the initiator attaches again with the epoch that the responder has left.
 func TestRekeyBeforeTheAnswer(t *testing.T) {
-	open := make(chan struct{})
-	release := sync.OnceFunc(func() { close(open) })
-	defer release()
-	client, server, near, far, again := lose(t, open, pass, func(int, []byte) [][]byte {
-		<-open
-		return nil
+	synctest.Test(t, func(t *testing.T) {
+		open := make(chan struct{})
+		release := sync.OnceFunc(func() { close(open) })
+		defer release()
+		client, server, near, far, again := lose(t, open, pass, func(int, []byte) [][]byte {
+			<-open
+			return nil
+		})
+		done := make(chan error, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		go func() { done <- client.Rekey(ctx) }()
+		again()
+		for server.epochs.number() == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if n := client.epochs.number(); n != 0 {
+			t.Errorf("epoch %d of the client before DONE", n)
+		}
+		server.connection().Close()
+		release()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		write(t, near, "new keys")
+		read(t, far, "new keys")
+		write(t, far, "both ways")
+		read(t, near, "both ways")
+		if client.epochs.number() == 0 || client.epochs.number() != server.epochs.number() {
+			t.Errorf("epochs %d, %d", client.epochs.number(), server.epochs.number())
+		}
 	})
-	done := make(chan error, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	go func() { done <- client.Rekey(ctx) }()
-	again()
-	for server.epochs.number() == 0 && ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
-	}
-	if n := client.epochs.number(); n != 0 {
-		t.Errorf("epoch %d of the client before DONE", n)
-	}
-	server.connection().Close()
-	release()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	write(t, near, "new keys")
-	read(t, far, "new keys")
-	write(t, far, "both ways")
-	read(t, near, "both ways")
-	if client.epochs.number() == 0 || client.epochs.number() != server.epochs.number() {
-		t.Errorf("epochs %d, %d", client.epochs.number(), server.epochs.number())
-	}
 }

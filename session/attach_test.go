@@ -605,32 +605,34 @@ func TestClosedChannelIsRemembered(t *testing.T) {
 
 // The side that closed while there was no connection tells with the next one.
 func TestCloseWhileLost(t *testing.T) {
-	w := newWorld(t)
-	x := newWires(t, w)
-	hold := make(chan struct{})
-	w.initiator.pause = func(int) time.Duration { <-hold; return 0 }
-	client, server := x.sessions()
-	st, err := client.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	x.cut()
-	for server.State() != StateReconnecting {
-		time.Sleep(time.Millisecond)
-	}
-	if err := server.CloseWithError(9, "later"); err == nil {
-		t.Error("the close is confirmed")
-	}
-	close(hold)
-	<-client.Done()
-	var e *Error
-	if !errors.As(client.Err(), &e) || e.Code != frame.Application(9) || !e.Remote {
-		t.Errorf("client: %v", client.Err())
-	}
-	if _, err := st.Read(make([]byte, 1)); !errors.Is(err, client.Err()) {
-		t.Errorf("Read: %v", err)
-	}
-	end(client, server)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		x := newWires(t, w)
+		hold := make(chan struct{})
+		w.initiator.pause = func(int) time.Duration { <-hold; return 0 }
+		client, server := x.sessions()
+		st, err := client.OpenStream(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.cut()
+		for server.State() != StateReconnecting {
+			time.Sleep(time.Millisecond)
+		}
+		if err := server.CloseWithError(9, "later"); err == nil {
+			t.Error("the close is confirmed")
+		}
+		close(hold)
+		<-client.Done()
+		var e *Error
+		if !errors.As(client.Err(), &e) || e.Code != frame.Application(9) || !e.Remote {
+			t.Errorf("client: %v", client.Err())
+		}
+		if _, err := st.Read(make([]byte, 1)); !errors.Is(err, client.Err()) {
+			t.Errorf("Read: %v", err)
+		}
+		end(client, server)
+	})
 }
 
 func TestRetainedMemory(t *testing.T) {

@@ -9,17 +9,9 @@ import (
 // Carry implements [Connection].
 func (l *Link) Carry(w Carrier) {
 	if l.duty.Load() == nil {
-		l.Wake()
-		return
+		w = nil // it could not be recalled
 	}
-	l.wanted.Store(true)
-	for l.wanted.Load() && l.writeMu.TryLock() {
-		if l.out.try == nil && l.out.conn != nil || !l.send(callerBatches, w) {
-			go l.flush()
-			return
-		}
-		l.writeMu.Unlock()
-	}
+	l.wake(callerBatches, w)
 }
 
 // carry waits until the connection has taken what is pending, or returns when w

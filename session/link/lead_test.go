@@ -50,12 +50,7 @@ func sharedPair(t *testing.T, wrap func(transport.Conn) transport.Conn) (a, b *s
 	})
 	a.attach(t)
 	b.attachTo(t, framing.NewReader(cb, framing.Limits{}), nil)
-	t.Cleanup(func() {
-		a.Abort(ErrClosed)
-		b.Abort(ErrClosed)
-		<-a.Done()
-		<-b.Done()
-	})
+	abortAtEnd(t, a, b)
 	waitFor(t, func() bool { return s.appointed.Load() > 0 })
 	return a, b, s
 }

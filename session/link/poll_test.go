@@ -48,14 +48,20 @@ func deafPair(t *testing.T) (a, b *side) {
 	a, b = pair(t, ca, newDeaf(t, cb), nil)
 	a.attach(t)
 	b.attachTo(t, framing.NewReader(cb, framing.Limits{}), nil)
-	t.Cleanup(func() {
-		a.Abort(ErrClosed)
-		b.Abort(ErrClosed)
-		<-a.Done()
-		<-b.Done()
-	})
+	abortAtEnd(t, a, b)
 	waitFor(t, func() bool { return b.Stats().RecordsReceived > 0 })
 	return a, b
+}
+
+func abortAtEnd(t *testing.T, sides ...*side) {
+	t.Cleanup(func() {
+		for _, s := range sides {
+			s.Abort(ErrClosed)
+		}
+		for _, s := range sides {
+			<-s.Done()
+		}
+	})
 }
 
 func waitFor(t *testing.T, ready func() bool) {

@@ -138,7 +138,7 @@ func (l *Link) batchEnd() {
 		wake = wake || l.waiting() > frame.None
 	}
 	if wake || ending {
-		l.wake(1) // reading must go on
+		l.wake(1, nil) // reading must go on
 	}
 	if ending {
 		l.finish()
@@ -210,7 +210,7 @@ func (l *Link) handleRecord(record framing.Record, opener *stream.Opener) error 
 		}
 	}
 	if wake {
-		l.wake(1)
+		l.wake(1, nil)
 	}
 	return nil
 }

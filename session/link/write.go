@@ -60,12 +60,12 @@ type output struct {
 // what waits, as far as that goes without blocking. What does not go at once is
 // left to a goroutine that ends when nothing waits. If somebody writes, that
 // one takes up what waits now.
-func (l *Link) Wake() { l.wake(callerBatches) }
+func (l *Link) Wake() { l.wake(callerBatches, nil) }
 
-func (l *Link) wake(batches int) {
+func (l *Link) wake(batches int, w Carrier) {
 	l.wanted.Store(true)
 	for l.wanted.Load() && l.writeMu.TryLock() {
-		if l.leaveToFlusher() || !l.send(batches, nil) {
+		if l.leaveToFlusher(w) || !l.send(batches, w) {
 			go l.flush() // holds writeMu from now on
 			return
 		}
@@ -76,12 +76,12 @@ func (l *Link) wake(batches int) {
 // leaveToFlusher reports whether the caller had better not write: the
 // connection might block it, or it gives small pieces one after the other and
 // waits for no answer, so that a moment later there will be more of them.
-func (l *Link) leaveToFlusher() bool {
+func (l *Link) leaveToFlusher(w Carrier) bool {
 	o := &l.out
 	if o.try == nil {
 		return o.conn != nil
 	}
-	if o.last >= smallBatch || o.last == 0 || l.prompt.Load() {
+	if w != nil || o.last >= smallBatch || o.last == 0 || l.prompt.Load() {
 		return false
 	}
 	return l.now()-o.lastAt < streamingTime
@@ -117,25 +117,7 @@ func (l *Link) send(batches int, w Carrier) bool {
 		if batches > 0 && n >= batches && !mustGoOn(w) {
 			return false
 		}
-		var err error
-		var wrote int
-		if o.try != nil {
-			wrote, err = o.try.TryWrite(o.pending)
-			l.cfg.Streams.BatchSent()
-		}
-		if batches == 0 && err == nil && wrote < len(o.pending) {
-			var more int
-			more, err = o.conn.Write(o.pending[wrote:])
-			wrote += more
-		}
-		if o.try == nil {
-			l.cfg.Streams.BatchSent()
-		}
-		o.pending = o.pending[wrote:]
-		if w != nil && err == nil && len(o.pending) > 0 {
-			err = l.carry(w)
-		}
-		if err != nil {
+		if err := l.give(batches == 0, w); err != nil {
 			l.writeFailed(err)
 			return true
 		}
@@ -160,6 +142,30 @@ func (l *Link) send(batches int, w Carrier) bool {
 		}
 		l.makeWay()
 	}
+}
+
+// give gives what is pending to the connection: what it takes at once, and all if
+// the caller can wait.
+func (l *Link) give(patient bool, w Carrier) error {
+	o := &l.out
+	var n int
+	var err error
+	if o.try != nil {
+		n, err = o.try.TryWrite(o.pending)
+	} else {
+		n, err = o.conn.Write(o.pending)
+	}
+	o.pending = o.pending[n:]
+	l.cfg.Streams.BatchSent()
+	switch {
+	case err != nil || len(o.pending) == 0:
+	case patient:
+		n, err = o.conn.Write(o.pending)
+		o.pending = o.pending[n:]
+	case w != nil:
+		err = l.carry(w)
+	}
+	return err
 }
 
 func mustGoOn(w Carrier) bool {
