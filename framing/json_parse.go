@@ -2,6 +2,7 @@ package framing
 
 import (
 	"maps"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -365,6 +366,9 @@ func (p *jsonParser) number() (any, error) {
 		return nil, p.fail("number out of range")
 	}
 	p.pos = i
+	if f == math.Trunc(f) && math.Abs(f) < 1<<63 {
+		return int64(f), nil // as which it is written: what it had behind the point is lost
+	}
 	return f, nil
 }
 
